@@ -1,0 +1,125 @@
+"""One frozen configuration a run, and the presets that fill it."""
+
+import dataclasses
+import difflib
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides a run's result. Stored with the run as `config.json`."""
+
+    method: str = "supervised"  # a name of minida.methods.METHODS
+    preset: str = "cpu"  # a name of PRESETS, which filled the fields below
+    protocol: str = "uda"  # uda: labelled source, unlabelled target; ssl: a labelled fraction of the source
+    source: str = "minicity:game"  # data set with labels, as minida.data.open takes it
+    target: str | None = None  # data set without labels; evaluation is on it, else on the source
+    labeled: str = "1"  # share of the source whose labels are used, such as 1/8
+    seed: int = 0  # decides the initial weights, the order of the images and every augmentation
+
+    backbone: str = "resnet18"  # resnet18, resnet101 or slim
+    weights: str | None = None  # the backbone's initial weights: None, "imagenet" or a file
+    size: tuple[int, int] = (96, 192)  # height and width of a training crop and of an evaluated image
+    steps: int = 1500  # training steps
+    batch_size: int = 8  # images a step, of each domain
+
+    optimizer: str = "sgd"  # sgd, adam or rmsprop
+    lr: float | None = None  # initial learning rate; None takes the optimiser's own (see learning_rate)
+    momentum: float = 0.9  # of SGD
+    weight_decay: float = 1e-4  # on every parameter
+    power: float = 0.9  # of the poly schedule: lr * (1 - step / steps) ** power, a step at a time
+
+    scale: tuple[float, float] = (0.75, 1.75)  # range of the random scale before the crop
+    jitter: float = 0.3  # brightness, contrast and saturation change by up to this factor
+    blur: float = 0.1  # probability of a Gaussian blur
+    noise: float = 0.02  # largest deviation of Gaussian noise, as a share of the full range
+
+    precision: str = "auto"  # float32, bfloat16 (autocast), or auto: bfloat16 where the processor is faster with it
+    device: str = "auto"  # cpu, cuda, or auto: a GPU where there is one
+    workers: int = 0  # processes that load data beside the training
+    log_every: int = 10  # steps between two records of history.jsonl
+    eval_every: int = 500  # steps between two evaluations on the val split (never used to choose a model)
+
+    def __post_init__(self) -> None:
+        checks = (
+            ("protocol", self.protocol in ("uda", "ssl"), "uda or ssl"),
+            ("optimizer", self.optimizer in LEARNING_RATES, "one of " + ", ".join(LEARNING_RATES)),
+            ("precision", self.precision in ("auto", "float32", "bfloat16"), "auto, float32 or bfloat16"),
+            ("size", len(self.size) == 2 and min(self.size) >= 32, "height and width, at least 32 each"),
+            ("steps", self.steps >= 1, "1 or more"),
+            ("batch_size", self.batch_size >= 2, "2 or more (batch norm)"),
+            ("lr", self.lr is None or self.lr > 0, "a positive number"),
+            ("log_every", self.log_every >= 1, "1 or more"),
+            ("eval_every", self.eval_every >= 1, "1 or more"),
+            ("labeled", 0 < self.labeled_fraction <= 1, "a share in (0, 1], such as 1/8"),
+        )
+        for name, fine, expected in checks:
+            if not fine:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; expected {expected}")
+        if self.protocol == "ssl" and self.labeled_fraction == 1:
+            raise ValueError("protocol ssl leaves no unlabelled image with labeled='1'; give a share such as 1/8")
+
+    @property
+    def learning_rate(self) -> float:
+        """The initial learning rate: what was given, else the optimiser's own."""
+        return LEARNING_RATES[self.optimizer] if self.lr is None else self.lr
+
+    @property
+    def labeled_fraction(self) -> float:
+        try:
+            return float(Fraction(str(self.labeled)))
+        except (ValueError, ZeroDivisionError):
+            raise ValueError(f"labeled is {self.labeled!r}; expected a share such as 1/8 or 0.125") from None
+
+    @property
+    def evaluated(self) -> str:
+        """The data set that evaluation is on: the target, where there is one."""
+        return self.target or self.source
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+LEARNING_RATES = {
+    "sgd": 2.5e-2,
+    "adam": 1e-3,
+    "rmsprop": 5e-4,
+}  # SGD: the report; the others: tuned, notebook 01
+
+_PHOTO = {"scale": (0.5, 2.0), "jitter": 0.4, "blur": 0.2, "noise": 0.03}
+PRESETS: dict[str, dict[str, Any]] = {
+    "smoke": {"backbone": "slim", "size": (64, 128), "steps": 4, "batch_size": 2, "log_every": 1, "eval_every": 4},
+    "notebook": {"backbone": "slim", "size": (96, 192), "steps": 600, "eval_every": 200},
+    "cpu": {},
+    "gpu": {  # the report's protocol: 50 epochs of 500 images in batches of 4 at 1024x512
+        "size": (512, 1024), "steps": 6250, "batch_size": 4, "workers": 8, "log_every": 25, "eval_every": 1250,
+        **_PHOTO,
+    },
+}  # fmt: skip
+
+
+def _suggest(what: str, name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else "choose one of: " + ", ".join(known)
+    return f"unknown {what} {name!r}; {hint}"
+
+
+def make_config(method: str, preset: str = "cpu", **overrides: Any) -> Config:
+    """A preset with some fields replaced. `None` stands for "not given", except where a field's default is None.
+
+    Raises:
+        ValueError: an unknown preset or field (with the nearest known name), or a value out of range.
+    """
+    if preset not in PRESETS:
+        raise ValueError(_suggest("preset", preset, list(PRESETS)))
+    known = [field.name for field in dataclasses.fields(Config)]
+    for name in overrides:
+        if name not in known:
+            raise ValueError(_suggest("option", name, known))
+    values = {**PRESETS[preset], **{key: value for key, value in overrides.items() if value is not None}}
+    for pair in ("size", "scale"):
+        if pair in values:
+            values[pair] = tuple(values[pair])
+    return Config(method=method, preset=preset, **values)

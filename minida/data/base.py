@@ -1,0 +1,109 @@
+"""What a data set is: images, labels, a class table, and the classes it defines."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from minida.types import CITYSCAPES, IGNORE, ClassTable
+
+
+def resize_labels(labels: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize (h, w) labels to `size` = (H, W) by the nearest pixel centre; no new label can appear."""
+    if tuple(labels.shape) == tuple(size):
+        return labels
+    planes = labels.to(torch.uint8)[None, None]  # labels and IGNORE fit a byte
+    return F.interpolate(planes, size=tuple(size), mode="nearest-exact")[0, 0].long()
+
+
+class SegmentationDataset(Dataset):
+    """A map-style data set of (image uint8 (3, H, W), labels int64 (H, W)).
+
+    A subclass gives `__len__`, `image` and `labels`, and sets the attributes. `size` is every image's (H, W);
+    `classes` are the training ids this data set defines, over which its mIoU averages.
+    """
+
+    spec: str = ""  # what `minida.data.open` was given
+    name: str = ""
+    split: str = "train"
+    size: tuple[int, int]
+    table: ClassTable = CITYSCAPES
+    classes: tuple[int, ...] = tuple(range(len(CITYSCAPES.names)))
+    has_labels: bool = True
+    _frequency: np.ndarray | None = None
+
+    def image(self, index: int) -> Tensor:
+        """(3, H, W) uint8 at `size`."""
+        raise NotImplementedError
+
+    def labels(self, index: int) -> Tensor:
+        """(h, w) int64 at the labels' own size, which is what evaluation counts on."""
+        raise NotImplementedError
+
+    def image_id(self, index: int) -> int:
+        """The image's number, the same in every subset of a data set."""
+        return index
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.image(index), resize_labels(self.labels(index), self.size)
+
+    def prepare(self) -> None:
+        """Do once what would otherwise be repeated for every image; loaders call it before they start."""
+
+    def check(self) -> list[str]:
+        """All that is wrong with the data, one line each; empty when nothing is."""
+        return []
+
+    def class_frequency(self) -> np.ndarray:
+        """(C,) float64 share of each class among the labelled pixels, counted once. Raises: ValueError."""
+        if self._frequency is None:
+            counts = sum(np.bincount(self.labels(i).flatten(), minlength=256) for i in range(len(self)))
+            counts = counts[: len(self.table.names)]
+            if not counts.any():
+                raise ValueError(f"{self.spec or self.name} has no labelled pixel: every label is {IGNORE}")
+            self._frequency = counts / counts.sum()
+        return self._frequency.copy()
+
+
+class Subset(SegmentationDataset):
+    """Some images of a data set, as a data set; `image_id` stays the image's number in the whole set."""
+
+    def __init__(self, dataset: SegmentationDataset, indices: Sequence[int]) -> None:
+        self.dataset, self.indices = dataset, tuple(int(index) for index in indices)
+        for attribute in ("spec", "name", "split", "size", "table", "classes", "has_labels"):
+            setattr(self, attribute, getattr(dataset, attribute))
+        self.prepare, self.check = dataset.prepare, dataset.check
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def image(self, index: int) -> Tensor:
+        return self.dataset.image(self.indices[index])
+
+    def labels(self, index: int) -> Tensor:
+        return self.dataset.labels(self.indices[index])
+
+    def image_id(self, index: int) -> int:
+        return self.dataset.image_id(self.indices[index])
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.dataset[self.indices[index]]  # the whole set may hold a faster way than ours
+
+
+def labeled_split(dataset: SegmentationDataset, fraction: float, seed: int) -> tuple[Subset, Subset]:
+    """Split a data set at random into a labelled `fraction` and the unlabelled rest (the SSL protocol).
+
+    The two are disjoint, cover the set, hold an image or more each, and depend on `seed` alone.
+    Raises: ValueError for a fraction outside (0, 1) or a set of fewer than two images.
+    """
+    if not 0 < fraction < 1 or len(dataset) < 2:
+        raise ValueError(
+            f"cannot label a fraction {fraction} of {len(dataset)} images of {dataset.spec or dataset.name}; "
+            "expected a number between 0 and 1, such as 1/8, and two images or more"
+        )
+    count = min(max(1, round(fraction * len(dataset))), len(dataset) - 1)
+    order = np.random.default_rng(seed).permutation(len(dataset))
+    return Subset(dataset, sorted(order[:count])), Subset(dataset, sorted(order[count:]))

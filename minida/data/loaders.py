@@ -1,0 +1,116 @@
+"""Endless training batches that depend on (seed, step) alone, and evaluation batches."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from minida.data.base import SegmentationDataset
+from minida.data.transforms import Augmentation, normalise
+from minida.types import Batch
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Small images gain nothing from threads: waking them took longer than the work itself."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+class _Stream:
+    """One data set's endless order: a fresh permutation every epoch, whose last short batch is dropped."""
+
+    def __init__(self, dataset: SegmentationDataset, batch_size: int, key: tuple[int, int]) -> None:
+        if not 0 < batch_size <= len(dataset):
+            name = dataset.spec or dataset.name
+            raise ValueError(
+                f"{name} has {len(dataset)} image(s), too few for a batch of {batch_size}; "
+                f"expected a batch size from 1 to {len(dataset)}"
+            )
+        dataset.prepare()
+        self.dataset, self.batch_size, self.key = dataset, batch_size, key
+
+    def samples(self, step: int) -> list[tuple[int, int]]:
+        """(index, augmentation seed) of every sample of batch `step`."""
+        epoch, place = divmod(step, len(self.dataset) // self.batch_size)
+        order = np.random.default_rng((*self.key, 0, epoch)).permutation(len(self.dataset))
+        chosen = order[place * self.batch_size :][: self.batch_size].tolist()
+        seeds = np.random.SeedSequence((*self.key, 1, step)).generate_state(self.batch_size).tolist()
+        return list(zip(chosen, seeds, strict=True))
+
+
+class TrainingBatches(Dataset):
+    """An endless iterable of augmented, normalised `Batch`es; every `iter` begins at step `start`.
+
+    Batch k depends on the data, `seed` and k alone: not on the number of workers, on other generators, or on
+    where the iteration began, so a resumed training sees what an uninterrupted one would have seen. Source
+    and target run through their own epochs. Of the target only `image` is called, never `labels`.
+    Raises: ValueError for a data set with fewer images than a batch.
+    """
+
+    def __init__(
+        self,
+        source: SegmentationDataset,
+        target: SegmentationDataset | None = None,
+        *,
+        batch_size: int,
+        augmentation: Augmentation,
+        seed: int,
+        workers: int = 0,
+        start: int = 0,
+    ) -> None:
+        self.source = _Stream(source, batch_size, (seed, 0))
+        self.target = None if target is None else _Stream(target, batch_size, (seed, 1))
+        self.augmentation, self.workers, self.start = augmentation, workers, start
+
+    def __getitem__(self, step: int) -> Batch:
+        with _one_thread():
+            pairs = [self.augmentation(*self.source.dataset[i], s) for i, s in self.source.samples(step)]
+            images = normalise(torch.stack([image for image, _ in pairs]))  # (B, 3, H, W)
+            labels = torch.stack([labels for _, labels in pairs])  # (B, H, W)
+            if self.target is None:
+                return Batch(images, labels)
+            read = self.target.dataset.image
+            target = [self.augmentation(read(i), None, s)[0] for i, s in self.target.samples(step)]
+            return Batch(images, labels, normalise(torch.stack(target)))
+
+    def __iter__(self) -> Iterator[Batch]:
+        steps = range(self.start, sys.maxsize)
+        # A step is a whole batch already.
+        return iter(_loader(self, self.workers, batch_size=None, sampler=steps))
+
+
+def _loader(dataset: Dataset | range, workers: int, **options: object) -> DataLoader:
+    pin = torch.cuda.is_available()
+    # Without a generator of its own a loader draws from the global one.
+    return DataLoader(dataset, num_workers=workers, pin_memory=pin, generator=torch.Generator(), **options)
+
+
+def _read(
+    dataset: SegmentationDataset, with_labels: bool, indices: list[int]
+) -> tuple[Tensor, list[Tensor | None], Tensor]:
+    images = normalise(torch.stack([dataset.image(i) for i in indices]))  # (B, 3, H, W)
+    labels = [dataset.labels(i) if with_labels else None for i in indices]
+    return images, labels, torch.tensor([dataset.image_id(i) for i in indices])
+
+
+def evaluation_batches(
+    dataset: SegmentationDataset, batch_size: int = 8, workers: int = 0, with_labels: bool = True
+) -> DataLoader:
+    """Every image once, in order: images (B, 3, H, W) normalised, labels, ids (B,).
+
+    The labels are a list of B tensors (h, w) int64, each at its own size, where evaluation counts; with
+    `with_labels=False` none is read, and the list holds None. The last batch may be short.
+    """
+    dataset.prepare()
+    read = partial(_read, dataset, with_labels)
+    return _loader(range(len(dataset)), workers, batch_size=batch_size, collate_fn=read)

@@ -1,0 +1,46 @@
+"""Where a run computes, in which precision, and what to call that place in a record of results."""
+
+import platform
+from pathlib import Path
+
+import torch
+from torch import nn
+
+
+def resolve_device(name: str) -> torch.device:
+    """ "auto" is a GPU where there is one. Raises ValueError for a device that is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {name!r} cannot be used ({reason}); expected cpu, cuda or auto") from None
+    return device
+
+
+def faster_in_bfloat16(device: torch.device) -> bool:
+    """Whether autocast to bfloat16 pays on this device: it needs instructions for it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # private, so asked for carefully
+    return any(getattr(torch.cpu, probe, bool)() for probe in probes)
+
+
+def describe_device(device: torch.device) -> str:
+    """A name to state beside a measurement, such as "NVIDIA H200" or "AMD EPYC, 2 threads"."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    name, table = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
+    if table.exists():
+        models = [line.split(":")[1].strip() for line in table.read_text().splitlines() if "model name" in line]
+        name = models[0] if models else name
+    return f"{name}, {torch.get_num_threads()} threads"
+
+
+def to_device(network: nn.Module, device: torch.device) -> nn.Module:
+    """Move a network; channels last, which convolutions on CPUs and GPUs are faster with."""
+    return network.to(device=device, memory_format=torch.channels_last)

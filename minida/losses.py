@@ -1,0 +1,50 @@
+"""Segmentation losses. Every one is a mean over the pixels that count; none of them can turn into NaN."""
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from minida.types import IGNORE, SegmentationOutput
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """Cross-entropy whose gradient, softmax minus one-hot, is written over the log-probabilities.
+
+    The loss at full size is most of a slim network's step. Two passes over (B, C, H, W) less than
+    torch.nn.functional.cross_entropy make that step about a quarter faster on a CPU.
+    """
+
+    @staticmethod
+    def forward(ctx, logits: Tensor, labels: Tensor) -> Tensor:
+        valid = labels != IGNORE  # (B, H, W)
+        index = labels.masked_fill(~valid, 0)[:, None]  # (B, 1, H, W)
+        weight = valid[:, None] / valid.sum().clamp(min=1)  # (B, 1, H, W), sums to 1 or, all ignored, to 0
+        log_probs = logits.log_softmax(dim=1)  # (B, C, H, W)
+        ctx.save_for_backward(log_probs, index, weight)
+        return -(log_probs.gather(1, index) * weight).sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+        log_probs, index, weight = ctx.saved_tensors
+        gradient = log_probs.exp()
+        gradient.scatter_add_(1, index, torch.full_like(weight, -1.0))
+        return gradient.mul_(weight * grad), None
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy over the pixels whose label is not IGNORE; 0 where all are ignored.
+
+    Args:
+        logits: (B, C, H, W), any floating type; computed in float32.
+        labels: (B, H, W) int64, in [0, C) or IGNORE.
+
+    Source: the report, Eq. 1, as a mean. Differentiable once.
+    """
+    with torch.autocast(logits.device.type, enabled=False):
+        return _CrossEntropy.apply(logits.float(), labels)
+
+
+def segmentation_loss(output: SegmentationOutput, labels: Tensor) -> Tensor:
+    """Plain sum of the cross-entropies of BiSeNet's main and auxiliary logits against (B, H, W) labels."""
+    return sum(cross_entropy(logits, labels) for logits in (output.logits, *output.aux))

@@ -1,0 +1,8 @@
+"""Training methods by name. A new method is one new file and one line here."""
+
+from minida.methods.base import Method
+from minida.methods.supervised import Supervised
+
+METHODS: dict[str, type[Method]] = {"supervised": Supervised}
+
+__all__ = ["METHODS", "Method", "Supervised"]

@@ -1,0 +1,70 @@
+"""What a training method is: networks, optimisers and one complete update."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from minida.config import Config
+from minida.models import BiSeNet
+from minida.types import Batch
+
+
+def make_optimizer(config: Config, network: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser that the configuration names, over all of a network's parameters."""
+    options = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(network.parameters(), momentum=config.momentum, **options)
+    return {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}[config.optimizer](network.parameters(), **options)
+
+
+def poly(base: float, step: int, steps: int, power: float = 0.9) -> float:
+    """The poly schedule: base * (1 - step / steps) ** power, for step 0 ... steps - 1."""
+    return base * (1 - step / steps) ** power
+
+
+class Method(ABC):
+    """One way to train. A subclass builds its networks and optimisers, and its `step` is the whole update.
+
+    `uses_target` says whether its batches hold target images. Whatever is put into `networks` and `optimizers`
+    is moved to the device, scheduled, saved and resumed.
+    """
+
+    uses_target = False
+
+    def __init__(self, config: Config, model: BiSeNet):
+        self.config = config
+        self.model = model  # the network that is evaluated and kept
+        self.networks: dict[str, nn.Module] = {"model": model}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.device = next(model.parameters()).device
+
+    @abstractmethod
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """One update of every network. Returns detached scalars by name; "loss" is the one the bar shows."""
+
+    def autocast(self) -> torch.autocast:
+        """The precision that the configuration chose."""
+        mixed = self.config.precision == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=mixed)
+
+    def schedule(self, step: int) -> None:
+        """Set every optimiser's learning rate for `step`; it needs no state, so a resumed run agrees."""
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                base = group.setdefault("initial_lr", group["lr"])
+                group["lr"] = poly(base, step, self.config.steps, self.config.power)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that decides the next update, besides the configuration and the step number."""
+        return {
+            "networks": {name: network.state_dict() for name, network in self.networks.items()},
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, network in self.networks.items():
+            network.load_state_dict(state["networks"][name])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])

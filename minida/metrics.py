@@ -1,0 +1,56 @@
+"""Metrics from integer counts: every image counts once, the ratios are taken once, at the end."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from minida.types import IGNORE
+
+
+class ConfusionMatrix:
+    """Pixel counts, rows = true class, columns = predicted class, over any number of images.
+
+    Pixels labelled IGNORE count nowhere. A class in neither labels nor predictions has an IoU of NaN and is
+    left out of the mean, as in the official Cityscapes evaluation (Cordts et al., CVPR 2016).
+    """
+
+    def __init__(self, num_classes: int):
+        self.num_classes = num_classes
+        self.counts = np.zeros((num_classes, num_classes), np.int64)
+
+    def update(self, labels: Tensor, predictions: Tensor) -> None:
+        """Add pixels: two integer tensors of one shape, predictions in [0, C).
+
+        Raises:
+            ValueError: shapes differ, or a label is neither IGNORE nor a class.
+        """
+        if labels.shape != predictions.shape:
+            raise ValueError(
+                f"labels are {tuple(labels.shape)} but predictions {tuple(predictions.shape)}; expected one shape"
+            )
+        c, valid = self.num_classes, labels != IGNORE
+        labels, predictions = labels[valid], predictions[valid]
+        pairs = torch.bincount(labels * c + predictions, minlength=c * c)
+        if len(pairs) > c * c or (predictions.numel() and int(predictions.max()) >= c):
+            raise ValueError(f"labels or predictions outside 0..{c - 1}; expected class numbers or {IGNORE}")
+        self.counts += pairs.view(c, c).cpu().numpy()
+
+    def merge(self, other: "ConfusionMatrix") -> None:
+        """Add another matrix's counts (a shard of the same data set)."""
+        self.counts += other.counts
+
+    def iou(self) -> np.ndarray:
+        """(C,) float64: TP / (TP + FP + FN), NaN for an absent class."""
+        hits = np.diag(self.counts)
+        union = self.counts.sum(0) + self.counts.sum(1) - hits
+        return np.divide(hits, union, out=np.full(self.num_classes, np.nan), where=union > 0)
+
+    def miou(self, classes: tuple[int, ...] | None = None) -> float:
+        """Mean IoU over `classes` (default: all), absent ones left out; NaN where nothing was counted."""
+        iou = self.iou() if classes is None else self.iou()[list(classes)]
+        return float(np.nanmean(iou)) if np.isfinite(iou).any() else float("nan")
+
+    def pixel_accuracy(self) -> float:
+        """Share of the counted pixels predicted right (the report's "precision per pixel")."""
+        total = self.counts.sum()
+        return float(np.trace(self.counts) / total) if total else float("nan")

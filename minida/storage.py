@@ -1,0 +1,151 @@
+"""What a run leaves on disk: atomic writes, model files with their metadata, the run folder."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from minida.models import BiSeNet
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it: a reader sees all of it or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    os.close(handle)
+    try:
+        write(Path(name))
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`value` as indented JSON; NaN, which JSON lacks, becomes null."""
+    text = json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def save_model(path: Path, model: BiSeNet, names: tuple[str, ...], frequency: np.ndarray, half: bool = False) -> None:
+    """Write weights and metadata as safetensors.
+
+    Args:
+        names, frequency: class names, and the (C,) class frequency of the labelled data it was trained on.
+        half: store floating tensors as float16 (half the size; `load` gives float32 back).
+    """
+    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    if half:
+        state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    metadata = {
+        "format": "minida-1",
+        "num_classes": str(model.num_classes),
+        "backbone": model.backbone,
+        "embedding": json.dumps(model.embedding_width),
+        "class_names": json.dumps(names),
+        "class_frequency": json.dumps([round(float(share), 9) for share in frequency]),
+    }
+    write_atomically(path, lambda temporary: save_file(state, temporary, metadata))
+
+
+def model_file(path: str | Path) -> Path:
+    """The model file that `path` means: itself, or `model.safetensors` in a run folder."""
+    path = Path(path)
+    file = path / "model.safetensors" if path.is_dir() else path
+    if not file.is_file():
+        raise ValueError(f"{path}: no model there; expected a run folder or a model.safetensors")
+    return file
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """Metadata of a model file: num_classes, backbone, embedding, class_names, class_frequency."""
+    file = model_file(path)
+    try:
+        with safe_open(file, framework="pt") as tensors:
+            stored = tensors.metadata() or {}
+        if stored.get("format") != "minida-1":
+            raise ValueError(f"{file}: not a minida model; expected a file that minida train wrote")
+        return {
+            "num_classes": int(stored["num_classes"]),
+            "backbone": stored["backbone"],
+            "embedding": json.loads(stored["embedding"]),
+            "class_names": tuple(json.loads(stored["class_names"])),
+            "class_frequency": np.array(json.loads(stored["class_frequency"])),
+        }
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"{file}: damaged model file ({error}); train again or copy it again") from None
+
+
+def load(path: str | Path) -> BiSeNet:
+    """The model of a run folder or of a model.safetensors, in evaluation mode, float32, on the CPU.
+
+    Raises:
+        ValueError: no such file, not a minida model, damaged, or tensors that do not fit its metadata.
+    """
+    file, metadata = model_file(path), read_metadata(path)
+    model = BiSeNet(metadata["num_classes"], metadata["backbone"], embedding=metadata["embedding"])
+    with safe_open(file, framework="pt") as tensors:
+        state = {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118 (not a dict)
+    try:
+        model.load_state_dict({key: v.float() if v.is_floating_point() else v for key, v in state.items()})
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ValueError(f"{file}: its tensors do not fit a {metadata['backbone']} BiSeNet: {reason}") from None
+    return model.eval()
+
+
+class RunFolder:
+    """config.json, history.jsonl, result.json, model.safetensors and checkpoint.pt of one run."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.config, self.result = self.path / "config.json", self.path / "result.json"
+        self.history, self.model = self.path / "history.jsonl", self.path / "model.safetensors"
+        self.checkpoint = self.path / "checkpoint.pt"
+
+    def exists(self) -> bool:
+        return self.config.exists()
+
+    def save_checkpoint(self, state: dict[str, Any]) -> None:
+        write_atomically(self.checkpoint, lambda temporary: torch.save(state, temporary))
+
+    def load_checkpoint(self, device: torch.device) -> dict[str, Any]:
+        """Raises ValueError for a file that is no checkpoint."""
+        try:
+            return torch.load(self.checkpoint, map_location=device, weights_only=True)
+        except Exception as error:  # torch raises many kinds for a damaged file
+            raise ValueError(f"{self.checkpoint}: cannot be read ({error}); delete the run and start again") from None
+
+    def read_history(self, last_step: int) -> list[dict[str, Any]]:
+        """Records up to `last_step`; what a killed run wrote after its checkpoint is cut off."""
+        if not self.history.exists():
+            return []
+        records = []
+        for line in self.history.read_text(encoding="utf-8").splitlines():
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError:  # the half line that a kill left
+                break
+            if record["step"] <= last_step:
+                records.append(record)
+        text = "".join(json.dumps(record) + "\n" for record in records)
+        write_atomically(self.history, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        return records
+
+    def append_history(self, record: dict[str, Any]) -> None:
+        with self.history.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(_plain(record)) + "\n")

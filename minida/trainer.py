@@ -1,0 +1,288 @@
+"""The loop: batches in, updates, records, evaluations and checkpoints out. It knows nothing of the method."""
+
+import dataclasses
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torchvision
+from torch import Tensor
+from tqdm.auto import tqdm
+
+import minida
+from minida.config import Config, make_config
+from minida.data import Augmentation, SegmentationDataset, TrainingBatches, labeled_split
+from minida.data import open as open_data
+from minida.device import describe_device, faster_in_bfloat16, resolve_device, to_device
+from minida.evaluation import Report, evaluate
+from minida.methods import METHODS, Method
+from minida.models import BiSeNet
+from minida.storage import RunFolder, save_model, write_json
+from minida.types import Batch
+
+CHECKPOINT_SECONDS = 60  # a killed run loses at most this much
+Callback = Callable[[int, dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training returns."""
+
+    model: BiSeNet  # in evaluation mode, on the device it was trained on
+    history: list[dict[str, Any]]  # one record a log step: step, loss, lr, seconds; miou after an evaluation
+    report: Report  # on the val split of the evaluated data set
+    folder: Path  # the run folder
+
+
+class DataSets(NamedTuple):
+    """The data of one run under its protocol."""
+
+    source: SegmentationDataset  # labelled
+    target: SegmentationDataset | None  # its labels are never read
+    evaluation: SegmentationDataset
+
+
+def open_datasets(config: Config, uses_target: bool) -> DataSets:
+    """Open what the configuration names: source and target (uda), or one set split in two (ssl)."""
+    source, target = open_data(config.source, "train", config.size), None
+    if config.labeled_fraction < 1:
+        source, rest = labeled_split(source, config.labeled_fraction, config.seed)
+        target = rest if config.protocol == "ssl" else None
+    if config.protocol == "uda" and config.target and uses_target:
+        target = open_data(config.target, "train", config.size)
+    if uses_target and target is None:
+        raise ValueError(f"{config.method} needs an unlabelled target; give target=SPEC, or protocol=ssl")
+    return DataSets(source, target, open_data(config.evaluated, "val", config.size))
+
+
+class Trainer:
+    """One run: builds everything from a configuration, trains, keeps the run folder.
+
+    Everything random depends on (seed, step), so a checkpoint is weights, optimiser state and a step number,
+    and a resumed run ends with the weights of an uninterrupted one.
+    """
+
+    def __init__(self, config: Config, folder: RunFolder, callback: Callback | None = None, progress: bool = True):
+        self.device = resolve_device(config.device)
+        if config.precision == "auto":
+            precision = "bfloat16" if faster_in_bfloat16(self.device) else "float32"
+            config = dataclasses.replace(config, precision=precision)
+        self.config, self.folder, self.callback, self.progress = config, folder, callback, progress
+        method = METHODS[config.method]
+        self.data = open_datasets(config, method.uses_target)
+        self.names = self.data.source.table.names
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            model = BiSeNet(len(self.names), config.backbone, config.weights)
+        self.method: Method = method(config, to_device(model, self.device))
+        self.step, self.seconds, self.history = 0, 0.0, []
+        self.not_finite: dict[str, Tensor] = {}  # by loss term: the first step at which it was no number
+
+    def run(self, resume: bool = False) -> Result:
+        """Train to the end (from the checkpoint, where `resume` finds one) and write the result."""
+        if resume and self.folder.checkpoint.exists():
+            self._resume()
+        else:
+            write_json(self.folder.config, self.config.as_dict())
+            self.folder.history.write_text("", encoding="utf-8")
+        started = time.perf_counter() - self.seconds
+        with interruptible() as interrupted, self._bar() as bar:
+            saved = time.perf_counter()
+            for batch in self._batches():
+                self._update(batch)
+                done = self.step == self.config.steps
+                self.seconds = time.perf_counter() - started
+                if done or self.step % self.config.log_every == 0 or self.step % self.config.eval_every == 0:
+                    self._log(batch, bar)
+                bar.update()
+                stop = interrupted.is_set()
+                if done or stop or time.perf_counter() - saved > CHECKPOINT_SECONDS:
+                    self._save_checkpoint()
+                    saved = time.perf_counter()
+                if stop and not done:
+                    raise KeyboardInterrupt(f"stopped after step {self.step}; resume {self.folder.path} to go on")
+                if done:
+                    break
+        return self._finish()
+
+    def _batches(self) -> Iterator[Batch]:
+        """Batches from the current step on, on the device."""
+        if self.step == self.config.steps:
+            return
+        config = self.config
+        augmentation = Augmentation(
+            config.size, scale=config.scale, jitter=config.jitter, blur=config.blur, noise=config.noise
+        )
+        batches = TrainingBatches(
+            self.data.source,
+            self.data.target if self.method.uses_target else None,
+            batch_size=config.batch_size,
+            augmentation=augmentation,
+            seed=config.seed,
+            workers=config.workers,
+            start=self.step,
+        )
+        for batch in batches:
+            yield Batch(*(move(part, self.device) for part in batch))
+
+    def _update(self, batch: Batch) -> None:
+        self.method.schedule(self.step)
+        self.losses = self.method.step(batch)
+        self.step += 1
+        for name, value in self.losses.items():  # on the device: no synchronisation
+            first = self.not_finite.get(name, torch.zeros((), dtype=torch.long, device=value.device))
+            self.not_finite[name] = torch.where((first == 0) & ~value.isfinite(), self.step, first)
+
+    def _check_finite(self) -> None:
+        broken = {name: int(step) for name, step in self.not_finite.items() if int(step)}
+        if broken:
+            name = min(broken, key=broken.get)
+            raise FloatingPointError(
+                f"loss term {name!r} stopped being a number at step {broken[name]}; "
+                f"lower the learning rate ({self.config.learning_rate:g}) or set precision=float32"
+            )
+
+    def _log(self, batch: Batch, bar: tqdm) -> None:
+        self._check_finite()
+        record = {"step": self.step, **{name: value.item() for name, value in self.losses.items()}}
+        record["lr"] = next(iter(self.method.optimizers.values())).param_groups[0]["lr"]
+        record["seconds"] = round(self.seconds, 2)
+        shown = {"loss": f"{record['loss']:.3f}"}
+        if self.step % self.config.eval_every == 0 or self.step == self.config.steps:
+            self.report = evaluate(self.method.model, self.data.evaluation, precision=self.config.precision)
+            record["miou"], record["pixel_accuracy"] = self.report.miou, self.report.pixel_accuracy
+        scores = [old["miou"] for old in (*self.history, record) if "miou" in old]
+        if scores:
+            shown["mIoU"] = f"{100 * scores[-1]:.1f}"
+        bar.set_postfix(shown)
+        self.history.append(record)
+        self.folder.append_history(record)
+        if self.callback is not None:
+            self.callback(self.step, record)
+
+    def _bar(self) -> tqdm:
+        name = self.folder.path.name
+        return tqdm(total=self.config.steps, initial=self.step, desc=name, unit="step", disable=not self.progress)
+
+    def _save_checkpoint(self) -> None:
+        self._check_finite()  # never write weights that are no numbers
+        state = {"step": self.step, "seconds": self.seconds, "method": self.method.state_dict()}
+        self.folder.save_checkpoint(state)
+
+    def _resume(self) -> None:
+        state = self.folder.load_checkpoint(self.device)
+        self.method.load_state_dict(state["method"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.history = self.folder.read_history(self.step)
+
+    def _finish(self) -> Result:
+        model = self.method.model.eval()
+        if not hasattr(self, "report"):  # a finished run was resumed
+            self.report = evaluate(model, self.data.evaluation, precision=self.config.precision)
+        save_model(self.folder.model, model, self.names, self.data.source.class_frequency())
+        write_json(self.folder.result, self.record())
+        return Result(model, self.history, self.report, self.folder.path)
+
+    def record(self) -> dict[str, Any]:
+        """The run as one record of results: what it was, what it cost, what it reached."""
+        kept = (
+            "method",
+            "protocol",
+            "preset",
+            "seed",
+            "steps",
+            "source",
+            "target",
+            "labeled",
+            "backbone",
+            "size",
+        )
+        return {
+            **{name: getattr(self.config, name) for name in kept},
+            "optimizer": self.config.optimizer,
+            "lr": self.config.learning_rate,
+            "batch_size": self.config.batch_size,
+            "precision": self.config.precision,
+            "seconds": round(self.seconds, 1),
+            "device": describe_device(self.device),
+            "versions": {
+                "minida": minida.__version__, "torch": torch.__version__, "torchvision": torchvision.__version__,
+            },
+            **self.report.as_dict(),
+        }  # fmt: skip
+
+
+def move(part: Tensor | None, device: torch.device) -> Tensor | None:
+    """A batch's tensor on the device; images channels last."""
+    if part is None:
+        return None
+    layout = torch.channels_last if part.ndim == 4 else torch.preserve_format
+    return part.to(device, non_blocking=True, memory_format=layout)
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """Turn Ctrl-C and kill into a flag, so that the loop ends between two steps. Main thread only."""
+    flag = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag
+        return
+    caught = {number: signal.signal(number, lambda *_: flag.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield flag
+    finally:
+        for number, handler in caught.items():
+            signal.signal(number, handler)
+
+
+def train(
+    name: str,
+    preset: str = "cpu",
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    callback: Callback | None = None,
+    progress: bool = True,
+    **overrides: Any,
+) -> Result:
+    """Train a method and return its model, history, report and run folder.
+
+    Args:
+        name: a method, such as "supervised".
+        preset: "smoke", "notebook", "cpu" or "gpu"; `overrides` replace its fields (see minida.config.Config).
+        out: the run folder; default: a new one under `runs/`, named after method, source and time.
+        resume: go on from the checkpoint in `out`; the weights end as those of an uninterrupted run.
+        callback: called as callback(step, record) at every log step.
+
+    Raises:
+        ValueError: unknown method, preset or option; a run folder that holds a run (unless resumed) or, resumed,
+            one with another configuration; data that cannot be read.
+        FloatingPointError: a loss stopped being a number.
+        KeyboardInterrupt: stopped by Ctrl-C or kill, after a checkpoint was written.
+    """
+    if name not in METHODS:
+        raise ValueError(f"unknown method {name!r}; choose one of: {', '.join(METHODS)}")
+    config = make_config(name, preset, **overrides)
+    if out is None:
+        source = config.source.split(":")[1].split("?")[0].replace("/", "-").strip("-") or "data"
+        out = Path("runs") / f"{name}-{source}-{datetime.now():%Y%m%d-%H%M%S-%f}"
+    folder = RunFolder(out)
+    if folder.exists() and not resume:
+        raise ValueError(f"{out} holds a run already; give resume (--resume) to continue it, or another folder")
+    trainer = Trainer(config, folder, callback, progress)
+    if folder.exists():
+        stored = json.loads(folder.config.read_text(encoding="utf-8"))
+        wanted = json.loads(json.dumps(trainer.config.as_dict()))
+        changed = [key for key in wanted if stored.get(key) != wanted[key]]
+        if changed:
+            key = changed[0]
+            raise ValueError(f"{out} was started with {key}={stored.get(key)!r}, not {wanted[key]!r}; use one of both")
+    return trainer.run(resume)

@@ -1,0 +1,20 @@
+"""Pictures: `style` (one visual language), `views` (arrays), `figures` (matplotlib), `widgets` (ipywidgets).
+
+Names are resolved when asked for: `views` works where neither matplotlib nor ipywidgets is installed.
+"""
+
+from importlib import import_module
+
+_NAMES = {
+    "style": "OKABE_ITO colour_of styles_of use_style",
+    "views": "colorize encode error_map one_class outline overlay",
+    "figures": "class_bars confusion_figure curves gallery iou_table",
+    "widgets": "StreetExplorer",
+}
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _NAMES.items():
+        if name in names.split():
+            return getattr(import_module(f"minida.viz.{module}"), name)
+    raise AttributeError(f"minida.viz has no {name!r}; it has {' '.join(_NAMES.values())}")

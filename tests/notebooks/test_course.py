@@ -1,0 +1,124 @@
+"""Executing notebooks: minida.teach.course, and the budgets that tests/conftest.py enforces."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from minida.teach import course
+
+GOOD = ["x = 1", "print('policy')\nx + 1", "import ipywidgets\nipywidgets.IntSlider(description='α')"]
+GOOD += ["from tqdm.notebook import tqdm\nfor _ in tqdm(range(2)): pass"]
+
+
+def save(path: Path, *sources: str, ids: bool = True) -> Path:
+    text = "# T\nsee [next](01-next.ipynb#a), [term](glossary.md#t), [home](../README.md), [web](https://a.b/c.md)"
+    nb = new_notebook(cells=[new_markdown_cell(text), *map(new_code_cell, sources)])
+    if not ids:
+        nb.nbformat_minor = 4
+        for cell in nb.cells:
+            del cell["id"]
+    path.write_text(nbformat.writes(nb), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A course of one good and one bad notebook, executed once by the command line."""
+    folder = tmp_path_factory.mktemp("course") / "notebooks"
+    folder.mkdir()
+    (folder / "glossary.md").write_text("### t\n")
+    save(folder / "00-good.ipynb", *GOOD)
+    save(folder / "01-bad.ipynb", "y = 1", "raise ValueError('first\\nlast line')", "z = 1")
+    return folder
+
+
+def test_copies_and_html_are_written_although_one_fails(folder, capsys):
+    before = (folder / "00-good.ipynb").read_bytes()
+    out = folder.parent / "build" / "course"
+    code = course.main([str(folder / "01-bad.ipynb"), str(folder / "00-good.ipynb"), "--out", str(out)])
+    said = capsys.readouterr().out
+    assert code == 1 and "1 passed, 1 failed" in said and "FAILED in cell 2: last line" in said
+    assert (folder / "00-good.ipynb").read_bytes() == before
+    assert {p.name for p in out.iterdir()} == {
+        *("00-good.ipynb", "00-good.html", "01-bad.ipynb", "01-bad.html", "glossary.html")
+    }
+    html = (out / "00-good.html").read_text(encoding="utf-8")
+    for link in ("01-next.html#a", "glossary.html#t", "../../notebooks/../README.md", "https://a.b/c.md"):
+        assert f'href="{link}"' in html
+    assert html.count('<script defer="" src=') == 1 and "<script src=" not in html, (
+        "a reader offline would wait"
+    )
+
+
+def test_in_place_twice_gives_the_same_bytes(tmp_path):
+    path = save(tmp_path / "00.ipynb", *GOOD, ids=False)
+    assert course.main([str(path), "--in-place"]) == 0
+    first, nb = path.read_bytes(), nbformat.read(path, as_version=4)
+    assert course.main([str(path), "--in-place"]) == 0
+    assert path.read_bytes() == first
+    code = nb.cells[1:]
+    assert [cell.execution_count for cell in code] == [1, 2, 3, 4] and code[1].outputs[1].execution_count == 2
+    assert code[3].outputs == [], "a finished progress bar"
+    assert code[1].outputs[0].text == "policy\n" and set(code[2].outputs[0].data) == {"text/plain"}
+    assert set(nb.metadata) == {"kernelspec", "language_info"} and nb.metadata.language_info == {
+        "name": "python"
+    }
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["00.ipynb"]
+
+
+def test_in_place_leaves_a_failing_notebook_alone(tmp_path):
+    path = save(tmp_path / "00.ipynb", "1 / 0")
+    before = path.read_bytes()
+    assert course.main([str(path), "--in-place"]) == 1
+    assert path.read_bytes() == before
+
+
+def test_existing_ids_are_kept_and_doubled_ones_told_apart(tmp_path):
+    path = save(tmp_path / "00.ipynb", "x = 1", "x = 1")
+    nb = json.loads(path.read_text(encoding="utf-8"))
+    nb["cells"][1]["id"] = nb["cells"][2]["id"] = "mine"
+    path.write_text(json.dumps(nb), encoding="utf-8")
+    ids = [cell["id"] for cell in course.read(path).cells]
+    assert ids[1] == "mine" and len(set(ids)) == 3 and ids == [cell["id"] for cell in course.read(path).cells]
+
+
+def test_a_hang_is_tried_twice_and_a_dead_kernel_is_reported(tmp_path):
+    tries = "open('tries', 'a').write('x')\nimport time"
+    run = course.execute(save(tmp_path / "00.ipynb", "a = 1", tries + "; time.sleep(30)"), timeout=2)
+    assert (tmp_path / "tries").read_text() == "xx" and "FAILED in cell 2" in run.line()
+    run = course.execute(save(tmp_path / "01.ipynb", "import os; os._exit(1)"))
+    assert "died" in run.line()
+
+
+def test_unknown_notebook(capsys):
+    with pytest.raises(SystemExit):
+        course.main(["nowhere.ipynb"])
+    assert "no such notebook" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("factor, words", [("1", "2 passed"), ("0.0001", "budget: Cell 1 took")])
+def test_budget_fails_the_cell(tmp_path, factor, words):
+    shutil.copy(Path(__file__).parents[1] / "conftest.py", tmp_path)
+    save(tmp_path / "00.ipynb", "x = 1", "import time; time.sleep(0.1)")
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "-p", "no:cacheprovider", "."]
+    environment = os.environ | {"MINIDA_BUDGET_FACTOR": factor}
+    answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert words in answer.stdout and (answer.returncode == 0) == (factor == "1"), answer.stdout
+
+
+def test_budget_fails_the_notebook_once(tmp_path):
+    shutil.copy(Path(__file__).parents[1] / "conftest.py", tmp_path)
+    save(tmp_path / "00.ipynb", *["import time; time.sleep(0.4)"] * 3)
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "-p", "no:cacheprovider", "."]
+    environment = os.environ | {"MINIDA_BUDGET_FACTOR": "0.009"}  # 1.35 s a notebook, 0.54 s a cell
+    answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert "budget: 00.ipynb has taken" in answer.stdout and "1 failed, 2 passed" in answer.stdout, (
+        answer.stdout
+    )
