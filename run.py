@@ -23,6 +23,8 @@ VENV = ROOT / ".venv"
 STAMP = VENV / "minida-stamp.json"
 OLDEST = (3, 11)
 INSTALLING = "installing"
+# else JupyterLab asks every newcomer whether to fetch news (--LabApp.news_url=None does not stop it from asking)
+QUIET = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
 
 
 def venv_python():
@@ -62,9 +64,7 @@ def probe():
     """Version of the environment's own Python as "3.12"; "" where there is none that starts."""
     code = "import sys; print('{}.{}'.format(*sys.version_info))"
     try:
-        answer = subprocess.run(
-            [venv_python(), "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
+        answer = subprocess.run([venv_python(), "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     except OSError:
         return ""
     return answer.stdout.decode().strip() if answer.returncode == 0 else ""
@@ -105,9 +105,7 @@ def create(uv):
 def install(extras, uv, before):
     """Install the package in place with `extras`; a clean failure leaves the stamp as it was `before`."""
     what = ".[" + ",".join(sorted(extras)) + "]"
-    start = (
-        [uv, "pip", "install", "--python", venv_python()] if uv else [venv_python(), "-m", "pip", "install"]
-    )
+    start = [uv, "pip", "install", "--python", venv_python()] if uv else [venv_python(), "-m", "pip", "install"]
     write_stamp({"state": INSTALLING})
     code = subprocess.call([*start, "-e", what], cwd=str(ROOT))
     if code > 0:  # refused before anything changed; killed (< 0) or interrupted, half a package may be there
@@ -125,9 +123,7 @@ def prepare(extra):
     if complete(extra, stamp, version):
         return
     uv = shutil.which("uv")
-    print(
-        "Preparing .venv with", "uv:" if uv else "pip:", "minutes the first time, nothing later.", flush=True
-    )
+    print("Preparing .venv with", "uv:" if uv else "pip:", "minutes the first time, nothing later.", flush=True)
     if not usable(stamp, version, uv):
         create(uv)
         stamp = {}
@@ -142,19 +138,21 @@ def prepare(extra):
 def call(module, *arguments):
     """Run a module in the environment; returns its exit code."""
     environment = dict(os.environ, PYTHONUTF8="1")
-    # spinning OpenMP threads make two threads slower than one as soon as another process uses a core
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     process = subprocess.Popen([venv_python(), "-m", module, *arguments], cwd=str(ROOT), env=environment)
     while True:
         try:
-            return process.wait()
+            code = process.wait()
+            return code if code >= 0 else 128 - code  # ended by a signal, as a shell would say it
         except KeyboardInterrupt:  # the module got it too, and may want to ask or to save first
             continue
 
 
 def lab(arguments):
+    settings = VENV / "share" / "jupyter" / "lab" / "settings"
+    settings.mkdir(parents=True, exist_ok=True)
+    (settings / "overrides.json").write_text(json.dumps(QUIET), encoding="utf-8")
     # the repository is the root, so that links from the notebooks to README.md and assets/ work
-    options = ["--ServerApp.root_dir=" + str(ROOT), "--LabApp.news_url=None"]
+    options = ["--ServerApp.root_dir=" + str(ROOT)]
     first = sorted((ROOT / "notebooks").glob("00*.ipynb"))
     if first:
         options.append("--LabApp.default_url=/lab/tree/notebooks/" + first[0].name)

@@ -29,10 +29,10 @@ class ConfusionMatrix:
                 f"labels are {tuple(labels.shape)} but predictions {tuple(predictions.shape)}; expected one shape"
             )
         c, valid = self.num_classes, labels != IGNORE
-        labels, predictions = labels[valid], predictions[valid]
-        pairs = torch.bincount(labels * c + predictions, minlength=c * c)
-        if len(pairs) > c * c or (predictions.numel() and int(predictions.max()) >= c):
+        pair = torch.stack((labels[valid], predictions[valid])).long()  # (2, N); bytes would overflow below
+        if pair.numel() and not (int(pair.min()) >= 0 and int(pair.max()) < c):
             raise ValueError(f"labels or predictions outside 0..{c - 1}; expected class numbers or {IGNORE}")
+        pairs = torch.bincount(pair[0] * c + pair[1], minlength=c * c)
         self.counts += pairs.view(c, c).cpu().numpy()
 
     def merge(self, other: "ConfusionMatrix") -> None:

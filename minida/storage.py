@@ -4,15 +4,17 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from minida.models import BiSeNet
+from minida.types import ClassTable
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -27,10 +29,14 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         Path(name).unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> None:
+def to_json(value: Any) -> str:
     """`value` as indented JSON; NaN, which JSON lacks, becomes null."""
-    text = json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `to_json(value)`, whole or not at all."""
+    write_atomically(path, lambda temporary: temporary.write_text(to_json(value) + "\n", encoding="utf-8"))
 
 
 def _plain(value: Any) -> Any:
@@ -41,25 +47,41 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def save_model(path: Path, model: BiSeNet, names: tuple[str, ...], frequency: np.ndarray, half: bool = False) -> None:
-    """Write weights and metadata as safetensors.
+@dataclass(frozen=True)
+class Metadata:
+    """What a model file says beside its weights."""
 
-    Args:
-        names, frequency: class names, and the (C,) class frequency of the labelled data it was trained on.
-        half: store floating tensors as float16 (half the size; `load` gives float32 back).
-    """
-    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    if half:
-        state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
-    metadata = {
-        "format": "minida-1",
-        "num_classes": str(model.num_classes),
-        "backbone": model.backbone,
-        "embedding": json.dumps(model.embedding_width),
-        "class_names": json.dumps(names),
-        "class_frequency": json.dumps([round(float(share), 9) for share in frequency]),
-    }
-    write_atomically(path, lambda temporary: save_file(state, temporary, metadata))
+    num_classes: int
+    backbone: str
+    embedding: int | None
+    size: tuple[int, int]  # height and width it was trained and evaluated at
+    class_names: tuple[str, ...]
+    class_frequency: tuple[float, ...]  # (C,) shares of the labelled data it was trained on
+
+
+def save_model(path: Path, model: BiSeNet, table: ClassTable, frequency: np.ndarray, size: tuple[int, int]) -> None:
+    """Write a model's weights and `Metadata` as safetensors."""
+    metadata = Metadata(
+        num_classes=model.num_classes,
+        backbone=model.backbone,
+        embedding=model.embedding_width,
+        size=tuple(size),
+        class_names=table.names,
+        class_frequency=tuple(round(float(share), 9) for share in frequency),
+    )
+    _save(path, model.state_dict(), metadata)
+
+
+def _save(path: Path, state: dict[str, torch.Tensor], metadata: Metadata) -> None:
+    state = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    stored = {"format": "minida-1", **{key: json.dumps(value) for key, value in asdict(metadata).items()}}
+    write_atomically(path, lambda temporary: save_file(state, temporary, stored))
+
+
+def halve(source: str | Path, path: Path) -> None:
+    """Copy a model file with its floating tensors as float16: half the size; `load` gives float32 back."""
+    state = {key: v.half() if v.is_floating_point() else v for key, v in load_file(model_file(source)).items()}
+    _save(path, state, read_metadata(source))
 
 
 def model_file(path: str | Path) -> Path:
@@ -71,22 +93,17 @@ def model_file(path: str | Path) -> Path:
     return file
 
 
-def read_metadata(path: str | Path) -> dict[str, Any]:
-    """Metadata of a model file: num_classes, backbone, embedding, class_names, class_frequency."""
+def read_metadata(path: str | Path) -> Metadata:
+    """The metadata of a run folder's model or of a model file. Raises ValueError for any other file."""
     file = model_file(path)
     try:
         with safe_open(file, framework="pt") as tensors:
             stored = tensors.metadata() or {}
-        if stored.get("format") != "minida-1":
+        if stored.pop("format", None) != "minida-1":
             raise ValueError(f"{file}: not a minida model; expected a file that minida train wrote")
-        return {
-            "num_classes": int(stored["num_classes"]),
-            "backbone": stored["backbone"],
-            "embedding": json.loads(stored["embedding"]),
-            "class_names": tuple(json.loads(stored["class_names"])),
-            "class_frequency": np.array(json.loads(stored["class_frequency"])),
-        }
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        values = {key: json.loads(value) for key, value in stored.items()}
+        return Metadata(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    except (SafetensorError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{file}: damaged model file ({error}); train again or copy it again") from None
 
 
@@ -97,14 +114,13 @@ def load(path: str | Path) -> BiSeNet:
         ValueError: no such file, not a minida model, damaged, or tensors that do not fit its metadata.
     """
     file, metadata = model_file(path), read_metadata(path)
-    model = BiSeNet(metadata["num_classes"], metadata["backbone"], embedding=metadata["embedding"])
-    with safe_open(file, framework="pt") as tensors:
-        state = {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118 (not a dict)
+    model = BiSeNet(metadata.num_classes, metadata.backbone, embedding=metadata.embedding)
     try:
+        state = load_file(file)
         model.load_state_dict({key: v.float() if v.is_floating_point() else v for key, v in state.items()})
-    except RuntimeError as error:
+    except (RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[-1].strip()
-        raise ValueError(f"{file}: its tensors do not fit a {metadata['backbone']} BiSeNet: {reason}") from None
+        raise ValueError(f"{file}: its tensors do not fit a {metadata.backbone} BiSeNet: {reason}") from None
     return model.eval()
 
 

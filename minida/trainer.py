@@ -78,10 +78,9 @@ class Trainer:
         self.config, self.folder, self.callback, self.progress = config, folder, callback, progress
         method = METHODS[config.method]
         self.data = open_datasets(config, method.uses_target)
-        self.names = self.data.source.table.names
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            model = BiSeNet(len(self.names), config.backbone, config.weights)
+            model = BiSeNet(len(self.data.source.table.names), config.backbone, config.weights)
         self.method: Method = method(config, to_device(model, self.device))
         self.step, self.seconds, self.history = 0, 0.0, []
         self.not_finite: dict[str, Tensor] = {}  # by loss term: the first step at which it was no number
@@ -187,7 +186,8 @@ class Trainer:
         model = self.method.model.eval()
         if not hasattr(self, "report"):  # a finished run was resumed
             self.report = evaluate(model, self.data.evaluation, precision=self.config.precision)
-        save_model(self.folder.model, model, self.names, self.data.source.class_frequency())
+        source = self.data.source
+        save_model(self.folder.model, model, source.table, source.class_frequency(), self.config.size)
         write_json(self.folder.result, self.record())
         return Result(model, self.history, self.report, self.folder.path)
 

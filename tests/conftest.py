@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported; kernels inherit it
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as in minida/__init__.py
 
 from collections import defaultdict
 
@@ -12,37 +13,41 @@ FACTOR = float(os.environ.get("MINIDA_BUDGET_FACTOR", "1"))
 NOTEBOOK_BUDGET, CELL_BUDGET = 150 * FACTOR, 60 * FACTOR  # seconds on two CPU cores
 HINT = "On a slow or busy machine set MINIDA_BUDGET_FACTOR=2 or more."
 
-seconds: dict[str, dict[str, float]] = defaultdict(dict)  # notebook -> cell -> seconds
+
+def pytest_configure(config):
+    # the hooks of a conftest.py see only the tests beside it; the notebooks lie elsewhere
+    config.pluginmanager.register(Budgets())
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
-    """Fail the cell that takes too long, and the cell at which its notebook has taken too long."""
-    report = yield
-    notebook, _, cell = report.nodeid.partition("::")
-    if not notebook.endswith(".ipynb"):
-        return report
-    before = sum(seconds[notebook].values())
-    seconds[notebook][cell] = (
-        seconds[notebook].get(cell, 0.0) + report.duration
-    )  # the kernel's start counts too
-    total = sum(seconds[notebook].values())
-    if report.passed and report.when == "call":
-        if report.duration > CELL_BUDGET:
-            report.outcome = "failed"
-            report.longrepr = f"budget: {cell} took {report.duration:.1f} s of {CELL_BUDGET:g} s. {HINT}"
+class Budgets:
+    """Times every notebook that nbval runs, and fails the cell that breaks a budget."""
+
+    def __init__(self):
+        self.seconds: dict[str, dict[str, float]] = defaultdict(dict)  # notebook -> cell -> seconds
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item, call):
+        report = yield
+        notebook, _, cell = report.nodeid.partition("::")
+        if not notebook.endswith(".ipynb"):
+            return report
+        cells = self.seconds[notebook]
+        before = sum(cells.values())
+        cells[cell] = cells.get(cell, 0.0) + report.duration  # set-up, the kernel's start, counts too
+        total = sum(cells.values())
+        broken = ""
+        if report.when == "call" and report.duration > CELL_BUDGET:
+            broken = f"budget: {cell} took {report.duration:.1f} s of {CELL_BUDGET:g} s. {HINT}"
         elif before <= NOTEBOOK_BUDGET < total:
-            report.outcome = "failed"
-            report.longrepr = f"budget: {notebook} has taken {total:.1f} s of {NOTEBOOK_BUDGET:g} s. {HINT}"
-    return report
+            broken = f"budget: {notebook} has taken {total:.1f} s of {NOTEBOOK_BUDGET:g} s. {HINT}"
+        if report.passed and broken:
+            report.outcome, report.longrepr = "failed", broken
+        return report
 
-
-def pytest_terminal_summary(terminalreporter):
-    if not seconds:
-        return
-    terminalreporter.section(f"notebooks (budget {NOTEBOOK_BUDGET:g} s, a cell {CELL_BUDGET:g} s)")
-    for notebook, cells in seconds.items():
-        slowest = max(cells, key=cells.get)
-        terminalreporter.write_line(
-            f"{notebook:50} {sum(cells.values()):6.1f} s, slowest: {slowest} {cells[slowest]:.1f} s"
-        )
+    def pytest_terminal_summary(self, terminalreporter):
+        if self.seconds:
+            terminalreporter.section(f"notebooks (budget {NOTEBOOK_BUDGET:g} s, a cell {CELL_BUDGET:g} s)")
+        for notebook, cells in self.seconds.items():
+            slowest = max(cells, key=cells.get)
+            line = f"{notebook:50} {sum(cells.values()):6.1f} s, slowest: {slowest} {cells[slowest]:.1f} s"
+            terminalreporter.write_line(line)

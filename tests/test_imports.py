@@ -12,11 +12,11 @@ PACKAGE = ROOT / "minida"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (  # a module may import its own layer and those above it in this list
     ("types",),
-    ("config", "distributed"),
+    ("config", "distributed", "device"),
     ("data", "models", "losses", "metrics", "labeling"),
     ("methods",),
-    ("trainer",),
-    ("viz", "export"),
+    ("evaluation", "storage", "trainer"),
+    ("viz", "export", "inference"),
     ("teach", "compare"),
     ("__main__",),
 )

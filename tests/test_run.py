@@ -62,7 +62,9 @@ def test_first_start_makes_and_installs_and_the_next_does_not(run):
 def test_test_contains_course_but_not_the_other_way_round(run):
     start(run, "course")
     assert start(run, "test")[0].endswith(".[course,test]")
-    assert len(start(run, "course")) == 1
+    run.stamp.unlink()
+    assert start(run, "test")[0].endswith(".[test]")
+    assert start(run, "course") == ["call minida.teach.course"]
 
 
 def test_changed_pyproject_installs_again_with_all_extras(run):
@@ -132,6 +134,7 @@ def test_lab_opens_the_first_notebook(run):
     (run.names["ROOT"] / "notebooks" / "00-streets.ipynb").touch()
     lab = start(run, "lab", "--port", "9999")[-1]
     assert "default_url=/lab/tree/notebooks/00-streets.ipynb" in lab and lab.endswith("--port 9999")
+    assert "fetchNews" in next(run.names["VENV"].rglob("overrides.json")).read_text()
 
 
 @pytest.mark.parametrize("verb, expected", [("tset", "did you mean 'test'?"), ("xyz", "unknown verb 'xyz'.")])

@@ -32,7 +32,7 @@ def _listing(folder: Path, ending: str) -> dict[str, Path]:
     return found
 
 
-def _open(path: Path, header: bool = False) -> Image.Image:
+def open_file(path: Path, header: bool = False) -> Image.Image:
     try:
         image = Image.open(path)
         if not header:
@@ -104,7 +104,7 @@ class PairedFiles(SegmentationDataset):
         """(3, H, W) uint8."""
         pixels = self._cache.get(("image", index))
         if pixels is None:
-            image = _open(self.pairs[index][0]).convert("RGB").resize(self.size[::-1], Image.Resampling.BILINEAR)
+            image = open_file(self.pairs[index][0]).convert("RGB").resize(self.size[::-1], Image.Resampling.BILINEAR)
             pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()  # (3, H, W)
             self._keep(("image", index), pixels)
         return pixels.clone()  # the kept one stays as it is
@@ -114,11 +114,11 @@ class PairedFiles(SegmentationDataset):
         image_path, path = self.pairs[index]
         if path is None:
             raise DataError(f"{self.spec} has no labels; expected labels/ beside {image_path.parent}")
-        file = _open(path)
+        file = open_file(path)
         if file.mode not in LABEL_MODES:
             wanted = f"one number a pixel (mode {', '.join(LABEL_MODES)}), such as an 8-bit gray PNG"
             raise DataError(f"{path}: has mode {file.mode}; expected {wanted}; save it so")
-        with _open(image_path, header=True) as image:
+        with open_file(image_path, header=True) as image:
             wanted = "×".join(map(str, image.size))
         if file.size != image.size:
             found = "×".join(map(str, file.size))

@@ -95,6 +95,7 @@ def _loader(dataset: Dataset | range, workers: int, **options: object) -> DataLo
     return DataLoader(dataset, num_workers=workers, pin_memory=pin, generator=torch.Generator(), **options)
 
 
+@_one_thread()
 def _read(
     dataset: SegmentationDataset, with_labels: bool, indices: list[int]
 ) -> tuple[Tensor, list[Tensor | None], Tensor]:

@@ -100,7 +100,7 @@ class Augmentation:
             image = F.adjust_brightness(image, 1 + jitter * (2 * u[0] - 1))
             image = F.adjust_contrast(image, 1 + jitter * (2 * u[1] - 1))
             image = F.adjust_saturation(image, 1 + jitter * (2 * u[2] - 1))
-        if u[3] < self.blur and self.strength:
+        if u[3] < self.blur:  # a deviation of 0.1 pixels blurs nothing
             image = F.gaussian_blur(image, [5, 5], [0.1 + self.strength * u[4]] * 2)
         if self.noise * self.strength:
             sigma = 255 * self.noise * self.strength * u[5]

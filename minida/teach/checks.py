@@ -3,8 +3,9 @@
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
+from functools import lru_cache
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import numpy as np
 
@@ -21,10 +22,22 @@ class Exercise:
     mistakes: Mapping[str, Callable | type[Exception]]
 
 
+@lru_cache
+def _exercises(number: str) -> Mapping[str, Exercise]:
+    """The table EXERCISES of notebooks/exercises/nbNN.py: found from the working folder, else from this checkout."""
+    folders = (Path.cwd(), Path(__file__).parents[2] / "notebooks")
+    files = [folder / "exercises" / f"nb{number}.py" for folder in folders]
+    for file in filter(Path.is_file, files):
+        spec = spec_from_file_location(f"minida_exercises_{number}", file)
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module.EXERCISES
+    return {}
+
+
 def exercise(id: str) -> Exercise:
     """The exercise "NN.name" of notebook NN. Raises: ValueError for an unknown id."""
-    module = f"minida.teach.exercises.nb{id.partition('.')[0]}"
-    found = import_module(module).EXERCISES if find_spec(module) else {}
+    found = _exercises(id.partition(".")[0])
     if id not in found:
         raise ValueError(f"exercise {id!r} is unknown; expected {', '.join(found) or 'an id such as 00.iou'}")
     return found[id]

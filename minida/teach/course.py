@@ -92,7 +92,7 @@ def execute(path: Path, timeout: int = 300, on_cell=lambda: None, attempts: int 
 
 def normalise(nb: NotebookNode) -> NotebookNode:
     """Drop in place what differs between two runs or machines: widgets, finished progress bars, versions."""
-    spec = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    spec = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
     nb.metadata = nbformat.from_dict({"kernelspec": spec, "language_info": {"name": "python"}})
     for cell in (cell for cell in nb.cells if cell.cell_type == "code"):
         cell.metadata.pop("execution", None)
@@ -149,7 +149,6 @@ def main(arguments: list[str] | None = None) -> int:
     paths = [p.resolve() for p in options.notebooks or sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))]
     if not paths or not all(path.is_file() for path in paths):
         parser.error("no such notebook: " + (", ".join(str(p) for p in paths if not p.is_file()) or "0*.ipynb"))
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # the kernels inherit it
     out = None if options.in_place else options.out.resolve()
     runs: list[Run] = []
     with tqdm(total=sum(cell.cell_type == "code" for path in paths for cell in read(path).cells)) as bar:

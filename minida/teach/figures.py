@@ -79,10 +79,9 @@ class LiveCurves:
 
     def run(self, name: str) -> Callable[[int, dict], None]:
         """The callback of the training called `name`."""
-        records = self.history.setdefault(name, [])
 
         def callback(step: int, record: dict) -> None:
-            records.append({**record, "step": step})
+            self.history.setdefault(name, []).append({**record, "step": step})
             if time.monotonic() - self._drawn >= self.every:
                 self.draw()
 
@@ -96,9 +95,7 @@ class LiveCurves:
 
     def _series(self, key: str, scale: float) -> dict[str, tuple[list, list]]:
         """{name: (steps, values)} of the runs that have logged `key`."""
-        kept = {
-            name: [r for r in records if r.get(key) is not None] for name, records in self.history.items()
-        }
+        kept = {name: [r for r in records if r.get(key) is not None] for name, records in self.history.items()}
         return {n: ([r["step"] for r in rs], [scale * r[key] for r in rs]) for n, rs in kept.items() if rs}
 
     def draw(self) -> None:
@@ -110,9 +107,7 @@ class LiveCurves:
             curves(series, ylabel=label, ax=ax)
             ax.set_xlim(0, 1.02 * self.steps if self.steps else None)
             words += [f"{name}: {label} from {y[0]:.2f} to {y[-1]:.2f}" for name, (_, y) in series.items()]
-        content = _html(
-            _draw(fig), 900, f"Training curves. {'; '.join(words) or 'Nothing logged yet'}.", None
-        )
+        content = _html(_draw(fig), 900, f"Training curves. {'; '.join(words) or 'Nothing logged yet'}.", None)
         if self._handle is None:
             self._handle = display(content, raw=True, display_id=True)
         else:

@@ -47,11 +47,7 @@ def _said(value: float | str, unit: str) -> str:
 
 
 def guess(
-    key: str,
-    question: str,
-    value: float | str | None = None,
-    choices: Sequence[str] | None = None,
-    unit: str = "",
+    key: str, question: str, value: float | str | None = None, choices: Sequence | None = None, unit: str = ""
 ) -> None:
     """Ask before running: a `value` is recorded; without one, the question and a box to answer it appear.
 
@@ -64,9 +60,7 @@ def guess(
     if known is not None:
         print(f"Your guess: {_said(known, unit)}.")
     if value is None:
-        print(
-            "Write value=... into this cell and run it again, or use the box. It works without a guess, too."
-        )
+        print("Write value=... into this cell and run it again, or use the box. It works without a guess, too.")
         display(_box(key, known, choices))
 
 

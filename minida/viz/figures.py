@@ -13,8 +13,8 @@ from minida.viz.views import colorize, outline, to_array, to_labels, to_rgb
 
 def _label_map(ax, labels: np.ndarray, table: ClassTable, width: int) -> None:
     """Outlined classes, each large one's name written where a box of its pixels is purest."""
-    if labels.shape[1] > width:  # outlines of one pixel survive only if nothing is dropped later
-        labels = to_labels(labels, (round(labels.shape[0] * width / labels.shape[1]), width))
+    # close to the size on screen: lines of one pixel are neither dropped later nor fat
+    labels = to_labels(labels, (round(labels.shape[0] * width / labels.shape[1]), width))
     ax.imshow(outline(colorize(labels, table.palette), labels), interpolation="nearest")
     high, wide = max(3, labels.shape[0] // 12), max(5, labels.shape[1] // 6)
     halo = [effects.withStroke(linewidth=1.6, foreground="#000000c0")]
@@ -28,18 +28,13 @@ def _label_map(ax, labels: np.ndarray, table: ClassTable, width: int) -> None:
 
 
 def gallery(
-    rows: Sequence[Sequence],
-    titles: Sequence[str] = (),
-    table: ClassTable = CITYSCAPES,
-    row_names: Sequence[str] = (),
+    rows: Sequence[Sequence], titles: Sequence = (), table: ClassTable = CITYSCAPES, row_names: Sequence = ()
 ) -> Figure:
     """Images (three channels) and label maps (two dimensions) in a grid, with a legend of the classes."""
     columns = max(map(len, rows))
     first = to_array(rows[0][0])
     height, width = first.shape if first.ndim == 2 else to_rgb(rows[0][0]).shape[:2]
-    fig = Figure(
-        (WIDTH, len(rows) * (0.97 * WIDTH / columns * height / width + 0.05) + 0.8), layout="constrained"
-    )
+    fig = Figure((WIDTH, len(rows) * (0.97 * WIDTH / columns * height / width + 0.05) + 0.8), layout="constrained")
     fig.get_layout_engine().set(hspace=0.01, wspace=0.01)
     axes = fig.subplots(len(rows), columns, squeeze=False)
     present = set()
@@ -61,11 +56,7 @@ def gallery(
 
 
 def class_bars(
-    values: Mapping[str, Sequence[float]],
-    names: Sequence[str] = CLASSES,
-    tail: Sequence[int] = TAIL,
-    log: bool = False,
-    xlabel: str = "share of pixels",
+    values: Mapping[str, Sequence], names=CLASSES, tail=TAIL, log: bool = False, xlabel: str = "share of pixels"
 ) -> Figure:
     """Bars (in %) of (C,) fractions, a group for each class; tail classes have a star and a grey band."""
     fig = Figure((WIDTH, 0.8 + len(names) * (0.12 + 0.11 * len(values))), layout="constrained")
@@ -110,9 +101,7 @@ def curves(series: Mapping[str, tuple], xlabel: str = "step", ylabel: str = "los
     wanted = np.array([(end[0] - low) / (high - low) for end in sorted(ends)])
     steps = 0.07 * np.arange(len(wanted))  # labels keep a line's height of distance
     spots = np.maximum.accumulate(wanted - steps) + steps
-    for spot, (_, name, colour) in zip(
-        spots - (spots - wanted).mean() if ends else (), sorted(ends), strict=True
-    ):
+    for spot, (_, name, colour) in zip(spots - (spots - wanted).mean() if ends else (), sorted(ends), strict=True):
         where = {"xycoords": "axes fraction", "xytext": (6, 0), "textcoords": "offset points", "va": "center"}
         ax.annotate(name, (1, spot), color=colour, annotation_clip=False, **where)
     ax.set(xlabel=xlabel, title=ylabel)

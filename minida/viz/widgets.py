@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from traitlets import link
 
+from minida.data import MiniCity
 from minida.types import CITYSCAPES, IGNORE, ClassTable
 from minida.viz.figures import gallery
 from minida.viz.views import colorize, encode, one_class, outline, overlay, to_labels, to_rgb
@@ -39,9 +40,9 @@ def street_view(state: StreetState, image, labels, table: ClassTable = CITYSCAPE
 
 def dial(label: str, slider: type, box: type, **limits) -> widgets.HBox:
     """A slider with a visible label and a typed box beside it, kept equal."""
-    wide, narrow = {"description_width": "4em"}, {"description_width": "3.5em"}
-    bar = slider(**limits, description=label, readout=False, style=wide, layout={"width": "26em"})
-    typed = box(**limits, description="or type", style=narrow, layout={"width": "10em"})
+    look = {"style": {"description_width": "5em"}}
+    bar = slider(**limits, description=label, readout=False, layout={"width": "27em"}, **look)
+    typed = box(**limits, description=f"{label} =", layout={"width": "11em"}, **look)
     link((bar, "value"), (typed, "value"))
     return widgets.HBox([bar, typed])
 
@@ -53,19 +54,23 @@ class StreetExplorer(widgets.VBox):
     """
 
     def __init__(self, datasets=None, size: tuple[int, int] = (256, 512)) -> None:
-        self.has_gap = datasets is None or not hasattr(datasets, "labels")
-        opened = lru_cache(32)((datasets or _minicity(size)) if self.has_gap else lambda gap: datasets)
+        self.has_gap = datasets is None or callable(datasets)
+        painted = datasets or (lambda gap: MiniCity("real", size=size, gap=gap))
+        opened = lru_cache(32)(painted if self.has_gap else lambda gap: datasets)
         self.pair = lru_cache(64)(lambda gap, number: opened(gap)[number])  # painted once
         self.table, self.count = opened(1.0).table, len(opened(1.0))
         last = self.count - 1
         numbers = dial("Image", widgets.IntSlider, widgets.BoundedIntText, min=0, max=last, value=0)
         gaps = dial("Gap", widgets.FloatSlider, widgets.BoundedFloatText, min=0, max=1, step=0.05, value=1)
         (self.number, _), (self.gap, _) = numbers.children, gaps.children
-        look = {"style": {"description_width": "4em"}, "layout": {"width": "18em"}}
+        # JupyterLab keeps the arrow keys from a closed dropdown, so the four views are buttons
+        look = {"description": "View", "layout": {"width": "max-content"}}
+        self.view = widgets.ToggleButtons(options=VIEWS, value="overlay", **look)
+        self.view.style = {"description_width": "5em", "button_width": "6.5em"}
         names = [(name, index) for index, name in enumerate(self.table.names)]
-        self.view = widgets.Dropdown(options=VIEWS, value="overlay", description="View", **look)
         car = min(StreetState.class_id, len(names) - 1)
-        self.one = widgets.Dropdown(options=names, value=car, description="Class", **look)
+        self.one = widgets.Dropdown(options=names, value=car, description="Class")
+        self.one.style.description_width = "5em"
         self.image = widgets.Image(layout={"align_self": "flex-start", "max_width": "100%", "height": "auto"})
         self.words = widgets.HTML()
         self.one.observe(lambda change: self.view.set_trait("value", "one class"), "value")
@@ -73,7 +78,7 @@ class StreetExplorer(widgets.VBox):
             control.observe(lambda change: self.redraw(), "value")
         self.redraw()
         dials = [numbers, gaps] if self.has_gap else [numbers]
-        super().__init__([*dials, widgets.HBox([self.view, self.one]), self.image, self.words])
+        super().__init__([*dials, self.view, self.one, self.image, self.words])
 
     def __repr__(self) -> str:
         return "StreetExplorer: run this cell to use the widget; the figure below says the same."
@@ -96,20 +101,19 @@ class StreetExplorer(widgets.VBox):
     def describe(self, state: StreetState) -> str:
         """HTML: the alternative text that `ipywidgets.Image` cannot hold, with a legend by size."""
         names, labels = self.table.names, to_labels(self.pair(state.gap, state.number)[1])
-        shares = np.bincount(labels[labels != IGNORE], minlength=len(names)) / max(
-            (labels != IGNORE).sum(), 1
-        )
+        shares = np.bincount(labels[labels != IGNORE], minlength=len(names)) / max((labels != IGNORE).sum(), 1)
         present = [index for index in np.argsort(-shares, kind="stable") if shares[index]]
         what = state.view
         if what == "one class":
             what = f"only {names[state.class_id]}, {shares[state.class_id]:.1%} of the pixels"
         gap = f", gap {state.gap:.2f}" if self.has_gap else ""
-        words = f"Image {state.number} of 0 to {self.count - 1}{gap}: {what}. {len(present)} classes:"
+        words = f"Image {state.number} of 0 to {self.count - 1}{gap}: {what}. It holds {len(present)} classes.<br>"
         box = "display:inline-block;width:1em;height:1em;border:1px solid #666;background:rgb"
         for index in present:
             swatch = f'<span style="{box}{tuple(map(int, self.table.palette[index]))}"></span>'
-            name = f"{swatch} {escape(names[index])} {shares[index]:.1%}"
-            words += f' <span style="white-space:nowrap;margin-left:1em">{name}</span>'
+            share = f"{shares[index]:.1%}" if shares[index] >= 0.0005 else "below 0.1%"
+            name = f"{swatch} {escape(names[index])} {share}"
+            words += f'<span style="white-space:nowrap;margin-right:1em">{name}</span> '
         return f'<div role="status" aria-live="polite" style="max-width:62em">{words}</div>'
 
     def static(self) -> Figure:
@@ -118,11 +122,5 @@ class StreetExplorer(widgets.VBox):
         gaps = (0.0, 0.5, 1.0) if self.has_gap else (1.0,)
         for image, labels in (self.pair(gap, state.number) for gap in gaps):
             rows.append([image, labels, one_class(image, labels, state.class_id, self.table.palette)])
-        titles = ["image", "labels", f"one class: {self.table.names[state.class_id]}"]
-        return gallery(rows, titles, self.table, [f"gap {gap:g}" for gap in gaps] if self.has_gap else ())
-
-
-def _minicity(size: tuple[int, int]):
-    from minida.data import MiniCity
-
-    return lambda gap: MiniCity("real", size=size, gap=gap)
+        titles = ("image", "labels", f"one class: {self.table.names[state.class_id]}")
+        return gallery(rows, titles, self.table, [f"gap {gap:g}" for gap in gaps if self.has_gap])

@@ -228,6 +228,7 @@ def test_broken_content_is_named_when_read_and_listed_at_once_by_inspect(camvid:
     problems = data.inspect(f"camvid:{camvid}")
     patterns = ["bad4.png: has no partner", *(message for _, message in expected.values())]
     patterns += ["valannot.0000.png: cannot be read"]
+    assert problems[-1].count("0000.png") == 1  # Pillow's reason repeats the path
     assert len(problems) == 6  # a broken file is one line, though it is opened twice
     for pattern, line in zip(patterns, problems, strict=True):
         assert re.search(pattern, line)
@@ -341,3 +342,12 @@ def test_the_real_camvid() -> None:
     assert set(np.flatnonzero(frequency)) == set(val.classes)
     top = np.argsort(frequency)[::-1][:4]
     assert {CLASSES[c] for c in top} == {"road", "building", "sky", "vegetation"}
+
+
+def test_minicity_takes_its_options_from_the_name() -> None:
+    dataset = data.open("minicity:real?gap=0.5&n=3&seed=1", split="tune", size=(32, 64))
+    same = data.MiniCity("real", "tune", (32, 64), n=3, seed=1, gap=0.5)
+    assert isinstance(dataset, data.MiniCity) and len(dataset) == 3 and dataset.split == "tune"
+    assert torch.equal(dataset.image(2), same.image(2)) and dataset.image(2).shape == (3, 32, 64)
+    assert dataset.spec == "minicity:real?gap=0.5&n=3&seed=1"
+    assert data.inspect("minicity:real") == []

@@ -123,10 +123,12 @@ def test_the_global_generators_and_the_thread_count_stay_untouched() -> None:
     torch.manual_seed(0)
     np.random.seed(0)
     state, before, threads = torch.get_rng_state(), np.random.get_state()[1].copy(), torch.get_num_threads()
+    torch.set_num_threads(3)
     list(islice(batches(9, augmentation=Augmentation(SIZE)), 3))
     list(evaluation_batches(Numbered(5)))
+    assert torch.get_num_threads() == 3
+    torch.set_num_threads(threads)
     assert torch.equal(torch.get_rng_state(), state) and (np.random.get_state()[1] == before).all()
-    assert torch.get_num_threads() == threads
 
 
 @pytest.mark.parametrize("size", [0, 11])
@@ -199,7 +201,7 @@ def test_labeled_split_is_disjoint_complete_and_fixed_by_the_seed() -> None:
         assert labeled.image_id(i) == index == int(labeled.image(i)[0, 0, 0]) == int(labeled[i][0][0, 0, 0])
         assert labeled.labels(i)[5, 5] == labeled[i][1][5, 5] == index % 3
     nested, _ = labeled_split(unlabeled, 0.5, seed=0)
-    assert nested.image_id(3) == int(nested.image(3)[0, 0, 0])
+    assert all(nested.image_id(i) == int(nested.image(i)[0, 0, 0]) for i in range(len(nested)))
 
 
 def test_labeled_split_keeps_an_image_on_both_sides_and_refuses_the_rest() -> None:

@@ -40,6 +40,13 @@ def test_crop_pad_and_flip_move_image_and_labels_together(size: tuple[int, int])
     assert len(places) > 1  # crops and flips differ from seed to seed
 
 
+@pytest.mark.parametrize("size", [(16, 48), (24, 20), (40, 48), (24, 60)])
+def test_crops_and_padding_vary_along_each_axis(size: tuple[int, int]) -> None:
+    image, labels = scene()
+    outs = {tuple(replace(PLAIN, size=size)(image, labels, seed)[1].flatten().tolist()) for seed in range(40)}
+    assert len(outs) > 4
+
+
 def test_flip_probability_one_mirrors_both() -> None:
     image, labels = scene()
     out, mask = replace(PLAIN, flip=1)(image, labels, seed=0)
@@ -64,6 +71,10 @@ def test_small_scale_pads_exactly_the_missing_area() -> None:
     out, mask = replace(PLAIN, scale=(0.5, 0.5))(image, labels, seed=1)
     assert (mask != IGNORE).sum() == 12 * 24
     assert (out[:, mask == IGNORE] == 0).all() and (out[:, mask != IGNORE] > 0).all()
+    stripes = torch.zeros(3, *SIZE, dtype=torch.uint8)
+    stripes[:, :, ::4] = 200
+    out, mask = replace(PLAIN, scale=(0.25, 0.25))(stripes, labels, seed=1)
+    assert (out[:, mask != IGNORE].int() - 50).abs().max() <= 20  # antialiased, not sampled
 
 
 def test_scales_cover_their_range_evenly_in_the_logarithm() -> None:
@@ -114,9 +125,15 @@ def test_jitter_changes_brightness_contrast_and_saturation() -> None:
     halves[:, :, 24:] = 140
     contrast = [float((o := augment(halves, None, s)[0].float()).max() / o.min()) for s in range(20)]
     assert min(contrast) < 1.3 and max(contrast) > 1.5  # 1.4 where only brightness changes
-    colour = torch.tensor([120, 100, 80], dtype=torch.uint8)[:, None, None].expand(3, *SIZE).contiguous()
-    ratio = [float((o := augment(colour, None, s)[0].float().mean((1, 2)))[0] / o[2]) for s in range(20)]
-    assert min(ratio) < 1.35 and max(ratio) > 1.65  # 1.5 where the saturation stays
+    # Colourfulness over contrast: brightness and contrast cancel, the saturation remains.
+    colour = torch.full((3, *SIZE), 30, dtype=torch.uint8)
+    colour[:, :, 24:] = torch.tensor([70, 50, 30])[:, None, None]
+    weights = torch.tensor([0.299, 0.587, 0.114])
+    ratios = []
+    for seed in range(20):
+        out = augment(colour, None, seed)[0].float()
+        ratios.append(float((out[0, 0, 40] - out[2, 0, 40]) / (weights @ (out[:, 0, 40] - out[:, 0, 4]))))
+    assert min(ratios) < 1.3 and max(ratios) > 2.1  # 1.69 where the saturation stays
 
 
 def test_blur_smooths_and_noise_has_its_deviation() -> None:

@@ -2,10 +2,12 @@
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -13,6 +15,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from minida.teach import course
 
+CONFTEST = Path(__file__).parents[1] / "conftest.py"
 GOOD = ["x = 1", "print('policy')\nx + 1", "import ipywidgets\nipywidgets.IntSlider(description='α')"]
 GOOD += ["from tqdm.notebook import tqdm\nfor _ in tqdm(range(2)): pass"]
 
@@ -52,13 +55,12 @@ def test_copies_and_html_are_written_although_one_fails(folder, capsys):
     html = (out / "00-good.html").read_text(encoding="utf-8")
     for link in ("01-next.html#a", "glossary.html#t", "../../notebooks/../README.md", "https://a.b/c.md"):
         assert f'href="{link}"' in html
-    assert html.count('<script defer="" src=') == 1 and "<script src=" not in html, (
-        "a reader offline would wait"
-    )
+    assert html.count('<script defer="" src=') == 1 and "<script src=" not in html, "a reader offline would wait"
 
 
 def test_in_place_twice_gives_the_same_bytes(tmp_path):
     path = save(tmp_path / "00.ipynb", *GOOD, ids=False)
+    assert course.read(path) == course.read(path), "new ids have to be the same every time"
     assert course.main([str(path), "--in-place"]) == 0
     first, nb = path.read_bytes(), nbformat.read(path, as_version=4)
     assert course.main([str(path), "--in-place"]) == 0
@@ -67,9 +69,7 @@ def test_in_place_twice_gives_the_same_bytes(tmp_path):
     assert [cell.execution_count for cell in code] == [1, 2, 3, 4] and code[1].outputs[1].execution_count == 2
     assert code[3].outputs == [], "a finished progress bar"
     assert code[1].outputs[0].text == "policy\n" and set(code[2].outputs[0].data) == {"text/plain"}
-    assert set(nb.metadata) == {"kernelspec", "language_info"} and nb.metadata.language_info == {
-        "name": "python"
-    }
+    assert set(nb.metadata) == {"kernelspec", "language_info"} and nb.metadata.language_info == {"name": "python"}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["00.ipynb"]
 
 
@@ -103,22 +103,40 @@ def test_unknown_notebook(capsys):
     assert "no such notebook" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("factor, words", [("1", "2 passed"), ("0.0001", "budget: Cell 1 took")])
-def test_budget_fails_the_cell(tmp_path, factor, words):
-    shutil.copy(Path(__file__).parents[1] / "conftest.py", tmp_path)
-    save(tmp_path / "00.ipynb", "x = 1", "import time; time.sleep(0.1)")
-    command = [sys.executable, "-m", "pytest", "--nbval-lax", "-p", "no:cacheprovider", "."]
+def report(budgets, cell: str, duration: float, when: str = "call", notebook: str = "notebooks/00.ipynb"):
+    """What becomes of pytest's report on a passed test."""
+    passed = SimpleNamespace(nodeid=f"{notebook}::{cell}", duration=duration, when=when, passed=True)
+    passed.outcome, passed.longrepr = "passed", None
+    hook = budgets.pytest_runtest_makereport(None, None)
+    next(hook)
+    with pytest.raises(StopIteration):
+        hook.send(passed)
+    return passed
+
+
+def test_budgets():
+    names = runpy.run_path(str(CONFTEST))
+    budgets, limit, cell = names["Budgets"](), names["NOTEBOOK_BUDGET"], names["CELL_BUDGET"]
+    assert (limit, cell) == (150 * names["FACTOR"], 60 * names["FACTOR"])
+    assert report(budgets, "Cell 0", 0.1 * cell, "setup").outcome == "passed"
+    assert report(budgets, "Cell 0", 0.99 * cell).outcome == "passed"
+    assert "Cell 1 took" in report(budgets, "Cell 1", 1.01 * cell).longrepr
+    assert report(budgets, "Cell 2", 0.3 * cell).outcome == "passed"
+    broken = report(budgets, "Cell 3", 0.2 * cell)
+    assert broken.outcome == "failed" and "has taken" in broken.longrepr
+    assert report(budgets, "Cell 4", 0.2 * cell).outcome == "passed", "one failure a notebook is enough"
+    assert report(budgets, "Cell 0", 0.9 * cell, notebook="notebooks/01.ipynb").outcome == "passed"
+    assert report(budgets, "test_x", 10 * limit, notebook="tests/test_x.py").outcome == "passed"
+
+
+@pytest.mark.parametrize("factor, words", [("10", "2 passed"), ("0.0001", "budget: Cell 1 took")])
+def test_budgets_hold_outside_the_folder_of_conftest(tmp_path, factor, words):
+    for name in ("tests", "notebooks"):
+        (tmp_path / name).mkdir()
+    shutil.copy(CONFTEST, tmp_path / "tests")
+    save(tmp_path / "notebooks" / "00.ipynb", "x = 1", "import time; time.sleep(0.1)")
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "-p", "no:cacheprovider", "tests", "notebooks"]
     environment = os.environ | {"MINIDA_BUDGET_FACTOR": factor}
     answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert words in answer.stdout and (answer.returncode == 0) == (factor == "1"), answer.stdout
-
-
-def test_budget_fails_the_notebook_once(tmp_path):
-    shutil.copy(Path(__file__).parents[1] / "conftest.py", tmp_path)
-    save(tmp_path / "00.ipynb", *["import time; time.sleep(0.4)"] * 3)
-    command = [sys.executable, "-m", "pytest", "--nbval-lax", "-p", "no:cacheprovider", "."]
-    environment = os.environ | {"MINIDA_BUDGET_FACTOR": "0.009"}  # 1.35 s a notebook, 0.54 s a cell
-    answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert "budget: 00.ipynb has taken" in answer.stdout and "1 failed, 2 passed" in answer.stdout, (
-        answer.stdout
-    )
+    assert words in answer.stdout and (answer.returncode == 0) == (factor == "10"), answer.stdout
+    assert f"notebooks (budget {150 * float(factor):g} s" in answer.stdout

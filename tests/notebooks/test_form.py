@@ -130,9 +130,7 @@ def figures(book):
     if not 5 <= count <= 8:
         yield f"{count} figures (<figure>), expected 5 to 8"
     for n, cell in book.code:
-        kinds = {
-            kind for output in cell.outputs for kind in output.get("data", {}) if kind.startswith("image/")
-        }
+        kinds = {kind for output in cell.outputs for kind in output.get("data", {}) if kind.startswith("image/")}
         if kinds:
             yield f"cell {n} shows {', '.join(kinds)}, without alternative text: use the figure helper"
 
@@ -161,9 +159,7 @@ def python(book):
 def exercises(book):
     """2-4 exercises with hints and folded solutions; three self-check questions with folded answers"""
     count = sum("exercise" in tags(cell) for _, cell in book.code)
-    summaries = re.findall(
-        r"<summary>(.*?)</summary>", "\n".join(c.source for _, c in book.text), re.S | re.I
-    )
+    summaries = re.findall(r"<summary>(.*?)</summary>", "\n".join(c.source for _, c in book.text), re.S | re.I)
     if not 2 <= count <= 4:
         yield f"{count} code cells tagged exercise, expected 2 to 4"
     for word in ("hint", "solution"):
@@ -216,17 +212,13 @@ def test_form(path, rule):
 
 @pytest.mark.parametrize("number", TITLES)
 def test_notebook_is_there(number):
-    assert any(path.name.startswith(f"{number}-") for path in NOTEBOOKS), (
-        f"notebooks/{number}-….ipynb is missing"
-    )
+    assert any(path.name.startswith(f"{number}-") for path in NOTEBOOKS), f"notebooks/{number}-….ipynb is missing"
 
 
 def test_glossary():
     text = GLOSSARY.read_text(encoding="utf-8")
     terms = [slug(heading) for heading in re.findall(r"^### +(.*)$", text, re.M)]
-    assert len(terms) >= TERMS and len(set(terms)) == len(terms), (
-        f"{len(terms)} terms (### …), expected {TERMS}"
-    )
+    assert len(terms) >= TERMS and len(set(terms)) == len(terms), f"{len(terms)} terms (### …), expected {TERMS}"
     assert not list(broken_links(text, FOLDER))
 
 
@@ -304,9 +296,7 @@ def test_rule_sees_the_fault(tmp_path, rule, faulty, message):
 def test_sound_notebook_passes(tmp_path, rule):
     fold = "<details><summary>Hint</summary></details><details><summary>The solution</summary></details>\n"
     link = "[a](other.md#a-terms-name) [b](other.md#own) [c](https://a.b/c) [d](#here) [e](glossary.md#own)\n"
-    picture = (
-        "<figure><img src='data:image/png;base64,a/tmp/' alt=\"the reader's picture, in words\"></figure>"
-    )
+    picture = "<figure><img src='data:image/png;base64,a/tmp/' alt=\"the reader's picture, in words\"></figure>"
     printed = {"output_type": "stream", "name": "stdout", "text": "minida/data/base.py:3"}
     cells = [
         markdown("# T\n" + "word " * 1500 + link + 2 * fold),

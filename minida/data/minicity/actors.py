@@ -1,235 +1,172 @@
 """What moves: cars, trucks, buses, trams, people, bicycles, motorcycles and their riders."""
 
 import math
+from typing import Any
 
-from minida.data.minicity.domains import Domain
+from minida.data.minicity.domains import tables
 from minida.data.minicity.sketch import CIRCLE, Paint, Sketch, pick
-from minida.data.minicity.street import DARK, jitter
 
+ROAD = 0
 PERSON, RIDER, CAR, TRUCK, BUS, TRAIN, MOTORCYCLE, BICYCLE = range(11, 19)
-# Side views as closed outlines (l forward, y up), clockwise from the lower rear; the parts of each edge in turn:
-# b body, g glass, r rear with lamps, f front with lamps.
-CARS = (
-    ("saloon", "rbgbgbf", ((-2.2, 0.3), (-2.25, 0.98), (-1.55, 1.02), (-0.95, 1.43), (0.45, 1.45), (1.15, 1.0),
-                           (2.15, 0.82), (2.2, 0.3))),
-    ("hatch", "rgbgbf", ((-1.95, 0.3), (-2.0, 0.95), (-1.6, 1.46), (0.5, 1.5), (1.15, 1.02), (1.95, 0.85),
-                         (2.0, 0.3))),
-    ("estate", "rgbgbf", ((-2.3, 0.4), (-2.35, 1.08), (-2.05, 1.7), (0.45, 1.74), (1.1, 1.18), (2.25, 1.05),
-                          (2.3, 0.4))),
-    ("van", "rgbgbf", ((-2.4, 0.35), (-2.45, 1.2), (-2.35, 1.98), (1.3, 2.02), (2.0, 1.25), (2.45, 1.05),
-                       (2.45, 0.35))),
-)  # fmt: skip
-GLASS = (44.0, 54.0, 64.0)
+DARK, GLASS, GREY = (30.0, 30.0, 34.0), (44.0, 54.0, 64.0), (150.0, 152.0, 154.0)
+WHITE, RED, LAMP = (230.0, 228.0, 214.0), (214.0, 40.0, 36.0), (250.0, 246.0, 230.0)
 
 
 class Pose:
-    """A place and a heading on the ground: local (l forward, y, w to the right) to the world."""
+    """A place and a heading on the ground: local (f forward, y up, w to the right) to the world."""
 
-    def __init__(self, s: Sketch, x: float, z: float, heading: float) -> None:
-        self.s, self.x, self.z = s, x, z
+    def __init__(self, s: Sketch, place: tuple[float, float, float], shape: dict | None = None) -> None:
+        self.s, (self.x, self.z, heading) = s, place
         self.sin, self.cos = math.sin(heading), math.cos(heading)
-        self.near = 1 if s.across(x, z) * self.cos < z * self.sin else -1  # the side that the camera sees
+        self.near = 1 if s.across(self.x, self.z) * self.cos < self.z * self.sin else -1  # the side that is seen
+        self.shape = shape or {"half": 0.04, "belt": 9.0, "taper": 0.0, "outline": ((0.0, 9.9),)}
+        self.roof = max(y for _, y in self.shape["outline"])
 
-    def at(self, l: float, y: float, w: float) -> tuple[float, float, float]:
-        return self.x + l * self.sin + w * self.cos, y, self.z + l * self.cos - w * self.sin
+    def at(self, f: float, y: float, w: float) -> tuple[float, float, float]:
+        return self.x + f * self.sin + w * self.cos, y, self.z + f * self.cos - w * self.sin
 
-    def facing(self, l: float, nl: float) -> bool:
-        """Does a face at l whose normal is nl along l look at the camera?"""
-        x, z = self.x + l * self.sin, self.z + l * self.cos
-        return -nl * (self.s.across(x, z) * self.sin + z * self.cos) > 0
+    def half(self, y: float) -> float:
+        """Half the body's width at a height."""
+        shape = self.shape
+        return shape["half"] * (1 - shape["taper"] * max(0.0, (y - shape["belt"]) / (self.roof - shape["belt"])))
 
-    def side(self, points, w: float, paint: Paint, tone: float = 1.0) -> None:
-        """A polygon of (l, y) on the visible side."""
+    def facing(self, f: float, y: float, normal: tuple[float, float]) -> bool:
+        """Is a face at (f, y) with this normal (along f, up) seen from the camera?"""
+        x, _, z = self.at(f, y, 0)
+        along = self.s.across(x, z) * self.sin + z * self.cos
+        return normal[1] * (self.s.eye - y) - normal[0] * along > 0
+
+    def side(self, points, paint: Paint, tone: float = 1.0, out: float = 1.0) -> None:
+        """A polygon of (f, y) on the visible side."""
         n = self.near
         lit = self.s.lit(n * self.cos, 0, -n * self.sin)
-        self.s.face([self.at(l, y, n * w) for l, y in points], paint, lit, tone)
+        self.s.face([self.at(f, y, n * out * self.half(y)) for f, y in points], paint, lit, tone)
 
-    def strip(self, edge: tuple, widths: tuple[float, float], paint: Paint, tone: float = 1.0) -> None:
-        """The face across the body over one edge ((l, y), (l, y)) of its outline."""
-        (l0, y0), (l1, y1) = edge
-        length = math.hypot(l1 - l0, y1 - y0) or 1.0
-        nl, ny = -(y1 - y0) / length, (l1 - l0) / length
-        a, b, at = *widths, self.at
-        lit = self.s.lit(nl * self.sin, ny, nl * self.cos)
-        self.s.face([at(l0, y0, -a), at(l0, y0, a), at(l1, y1, b), at(l1, y1, -b)], paint, lit, tone)
+    def strip(self, edge: tuple, paint: Paint, tone: float = 1.0, span: tuple = (-1.0, 1.0)) -> None:
+        """The face across the body over an edge ((f, y), (f, y)); `span` in half widths."""
+        (f0, y0), (f1, y1) = edge
+        length, (a, b), at = math.hypot(f1 - f0, y1 - y0) or 1.0, span, self.at
+        nl, ny, h0, h1 = (y0 - y1) / length, (f1 - f0) / length, self.half(y0), self.half(y1)
+        corners = [at(f0, y0, a * h0), at(f0, y0, b * h0), at(f1, y1, b * h1), at(f1, y1, a * h1)]
+        self.s.face(corners, paint, self.s.lit(nl * self.sin, ny, nl * self.cos), tone)
 
-    def footprint(self, l0: float, l1: float, w: float) -> list[tuple[float, float]]:
-        return [(p[0], p[2]) for p in (self.at(l, 0, n) for l, n in ((l0, -w), (l0, w), (l1, w), (l1, -w)))]
+    def footprint(self, f0: float, f1: float, w: float) -> list[tuple[float, float]]:
+        return [self.at(f, 0, n)[::2] for f, n in ((f0, -w), (f0, w), (f1, w), (f1, -w))]
 
-    def wheel(self, l: float, r: float, w: float, paint: Paint, hub: float = 1.0) -> None:
-        self.side([(l + r * a, r + r * b) for a, b in CIRCLE[::2]], w, paint, 1.0)
-        grey = Paint((150.0, 152.0, 154.0), paint.label, 0.0)
-        self.side([(l + 0.55 * r * a, r + 0.55 * r * b) for a, b in CIRCLE[::2]], w, grey, hub)
+    def wheel(self, f: float, r: float, label: int) -> None:
+        for k, colour in ((1.0, DARK), (0.55, GREY)):
+            self.side([(f + k * r * a, r + k * r * b) for a, b in CIRCLE[::2]], Paint(colour, label), 0.9, 1.02)
 
 
-def lamps(p: Pose, edge: tuple, w: float, rear: bool, label: int) -> None:
-    """Lamps, bumper and number plate (or grille) on a vehicle's end."""
-    (l, y0), (_, y1) = edge
-    h, paint = y1 - y0, Paint(DARK, label, 0.02)
-    p.strip(((l, y0), (l, y0 + 0.3 * h)), (w, w), paint, 1.3)
-    lit = Paint((214.0, 40.0, 36.0) if rear else (250.0, 246.0, 230.0), label, 0.0)
-    for n in (-1, 1):
-        at = p.at
-        a, b, c, d = n * w, n * w * 0.66, y0 + 0.55 * h, y0 + 0.88 * h
-        p.s.face([at(l, c, a), at(l, c, b), at(l, d, b), at(l, d, a)], lit, 0.5, 1.1)
-    plate = ((l, y0 + 0.35 * h), (l, y0 + 0.52 * h))
-    p.strip(plate, (0.3, 0.3), Paint((230.0, 228.0, 214.0) if rear else DARK, label, 0.0))
-
-
-def car(s: Sketch, d: Domain, pose: tuple[float, float, float], u: list[float]) -> None:
-    p, (name, parts, line) = Pose(s, *pose), pick(CARS, u[0])
-    w, body, glass = 0.88 + 0.06 * u[2], Paint(pick(d.car, u[1]), CAR, 0.02), Paint(GLASS, CAR, 0.02)
-    roof, belt = max(y for _, y in line), line[1][1]
-    half = [w * (1 - 0.2 * max(0.0, (y - belt) / (roof - belt))) for _, y in line]
-    foot = p.footprint(line[0][0], line[-1][0], w)
-    s.shade(foot, 0.0, roof * 0.9)
+def vehicle(s: Sketch, place: tuple, shape: dict, body: Paint) -> None:
+    """Paint the faces of a vehicle that the camera sees, the far ones first."""
+    p, line, label = Pose(s, place, shape), shape["outline"], body.label
+    (f0, low), (f1, _), dark = line[0], line[-1], Paint(DARK, label)
+    foot = p.footprint(f0, f1, shape["half"])
+    s.shade(foot, 0.0, p.roof * 0.92)
     s.contact(foot)
-    p.side([(line[0][0] + 0.2, 0.12), (line[-1][0] - 0.2, 0.12), (line[-1][0], 0.5), (line[0][0], 0.5)], w, Paint(DARK, CAR))
-    edges = []
-    for k, part in enumerate(parts):
-        (l0, y0), (l1, y1) = line[k], line[k + 1]
-        if y1 != y0 and p.facing((l0 + l1) / 2, y0 - y1) or (l1 - l0 > 0.4 and s.eye > (y0 + y1) / 2):
-            edges.append((-abs(p.at((l0 + l1) / 2, 0, 0)[2]), k, part))
-    for _, k, part in sorted(edges):
-        edge, widths = (line[k], line[k + 1]), (half[k], half[k + 1])
-        p.strip(edge, widths, body)
+    p.side([(f0 + 0.2, 0.12), (f1 - 0.2, 0.12), (f1, low + 0.1), (f0, low + 0.1)], dark)
+    seen = []
+    for part, a, b in zip(shape["parts"], line, line[1:], strict=False):
+        f, y = (a[0] + b[0]) / 2, (a[1] + b[1]) / 2
+        if p.facing(f, y, (a[1] - b[1], b[0] - a[0])):
+            seen.append((-p.at(f, y, 0)[2], (a, b), part))
+    for _, edge, part in sorted(seen):
+        p.strip(edge, body)
         if part == "g":
-            p.strip(edge, (widths[0] * 0.9, widths[1] * 0.9), glass, 1.1)
-        elif part in "rf":
-            lamps(p, edge, w, part == "r", CAR)
-    n, at = p.near, p.at
-    lit = s.lit(n * p.cos, 0, -n * p.sin)
-    s.face([at(l, y, n * h) for (l, y), h in zip(line, half, strict=True)], body, lit)
-    p.side([(line[0][0], 0.3), (line[-1][0], 0.3), (line[-1][0], 0.5), (line[0][0], 0.5)], w, body, 0.8)
-    top = [(l, y, h) for (l, y), h in zip(line, half, strict=True) if y > belt + 0.15]
-    (la, ya, ha), (lb, _, _) = top[0], top[-1]
-    lo, hi, hw = belt + 0.06, ya - 0.1, w * (1 - 0.02)
-    for a, b in ((0.0, 0.46), (0.52, 1.0)):
-        f = line[2][0] if name == "saloon" else line[1][0]
-        g = line[-3][0]
-        bottom = (f + 0.25 + (g - f - 0.4) * a, f + 0.25 + (g - f - 0.4) * b)
-        upper = (la + 0.12 + (lb - la - 0.15) * a, la + 0.12 + (lb - la - 0.15) * b)
-        quad = [at(bottom[0], lo, n * hw), at(bottom[1], lo, n * hw), at(upper[1], hi, n * ha), at(upper[0], hi, n * ha)]
-        s.face(quad, glass, lit * 0.5, 1.0)
-    for l in (line[0][0] + 0.75, line[-1][0] - 0.75):
-        p.wheel(l, 0.34, w * 1.01, Paint(DARK, CAR))
+            p.strip(edge, Paint(GLASS, label), 1.1, (-0.9, 0.9))
+        elif part != "b":
+            paint_end(p, edge, part, body)
+    p.side(line, body)
+    p.side([(f0, low), (f1, low), (f1, low + 0.25), (f0, low + 0.25)], body, 0.78)
+    for window in shape["windows"]:
+        p.side(window, Paint(GLASS, label))
+    for f, r in shape["wheels"]:
+        p.wheel(f, r, label)
 
 
-def coach(p: Pose, size: tuple, paint: Paint, band: tuple, wheels: tuple) -> None:
-    """A long box with a band of windows: size (l0, l1, w, y0, y1), band (y0, y1) of glass or None."""
-    l0, l1, w, y0, y1 = size
-    glass, foot = Paint(GLASS, paint.label, 0.02), p.footprint(l0, l1, w)
-    p.s.shade(foot, 0.0, y1)
-    p.s.contact(foot)
-    p.side([(l0, 0.15), (l1, 0.15), (l1, y0), (l0, y0)], w, Paint(DARK, paint.label))
-    for rear, edge in ((True, ((l0, y0), (l0, y1))), (False, ((l1, y1), (l1, y0)))):
-        l = edge[0][0]
-        if p.facing(l, -1.0 if rear else 1.0):
-            p.strip(edge, (w, w), paint)
-            ends = ((l, band[1]), (l, band[0] - 0.2)) if band else ((l, y1 - 0.25), (l, y0 + 0.35))
-            ends = ends[::-1] if rear else ends
-            p.strip(ends, (w * 0.86, w * 0.86), glass if band else paint, 1.15 if band else 0.86)
-            low = ((l, y0), (l, y0 + 0.7))
-            lamps(p, low, w * 0.95, rear, paint.label)
-    p.side([(l0, y0), (l1, y0), (l1, y1), (l0, y1)], w, paint)
-    p.side([(l0, y0), (l1, y0), (l1, y0 + 0.35), (l0, y0 + 0.35)], w, paint, 0.75)
-    if band:
-        count = max(2, int((l1 - l0) / 1.5))
-        step = (l1 - l0 - 0.4) / count
-        for k in range(count):
-            a, low = l0 + 0.2 + k * step, y0 + 0.1 if k % 4 == 2 else band[0]
-            p.side([(a + 0.08, low), (a + step - 0.08, low), (a + step - 0.08, band[1]), (a + 0.08, band[1])], w, glass)
-    for l in wheels:
-        p.wheel(l, 0.48, w * 1.01, Paint(DARK, paint.label), 0.8)
+def paint_end(p: Pose, edge: tuple, part: str, body: Paint) -> None:
+    """Bumper, lamps and number plate of a vehicle's end; above them what `part` says (see world.toml)."""
+    (f, low), (_, high) = sorted(edge, key=lambda point: point[1])
+    rear, tall = edge[0][1] < edge[1][1], part in "RFD"
+    top = low + 0.8 if tall else high
+
+    def band(a: float, b: float, colour: tuple, tone: float = 1.0, span: tuple = (-1.0, 1.0)) -> None:
+        y0, y1 = low + a * (top - low), low + b * (top - low)
+        p.strip(((f, y0), (f, y1)) if rear else ((f, y1), (f, y0)), Paint(colour, body.label), tone, span)
+
+    if tall:
+        tone, scale = (0.84, 1 / 0.8) if part == "D" else (1.15, 1 / 0.8)
+        band(0.95 * scale, (high - low - 0.3) * scale, body.colour if part == "D" else GLASS, tone, (-0.88, 0.88))
+        if part == "D":
+            band(0.95 * scale, (high - low - 0.3) * scale, DARK, 1.5, (-0.03, 0.03))
+    band(0.0, 0.3, DARK, 1.3)
+    for span in ((-0.96, -0.64), (0.64, 0.96)):
+        band(low / (low - top), 0.0, DARK, 0.8, span)  # the tyres
+        band(0.52, 0.86, RED if rear else LAMP, 1.15, span)
+    band(0.36, 0.54, WHITE if rear else DARK, 1.0, (-0.32, 0.32))
 
 
-def bus(s: Sketch, d: Domain, pose: tuple, u: list[float]) -> None:
-    paint = Paint(pick(d.bus_body, u[0]), BUS, 0.03)
-    coach(Pose(s, *pose), (-5.5, 5.5, 1.28, 0.4, 3.1), paint, (1.35, 2.55), (-3.3, 3.6))
+def car(s: Sketch, d: Any, place: tuple[float, float, float], u: list[float]) -> None:
+    shape = tables()["shape"][pick(("saloon", "hatch", "estate", "van"), u[0])]
+    vehicle(s, place, shape, Paint(pick(d.car, u[1]), CAR))
 
 
-def train(s: Sketch, d: Domain, pose: tuple, u: list[float]) -> None:
-    """A tram of three cars, the far one first."""
-    x, z, heading = pose
-    paint = Paint(pick(d.train_body, u[0]), TRAIN, 0.03)
+def bus(s: Sketch, d: Any, place: tuple[float, float, float], u: list[float]) -> None:
+    vehicle(s, place, tables()["shape"]["bus"], Paint(pick(d.coach, u[0]), BUS))
+
+
+def train(s: Sketch, d: Any, place: tuple[float, float, float], u: list[float]) -> None:
+    """A tram of three cars, the far one first, and its rails."""
+    x, z, heading = place
+    steel = Paint((156.0, 158.0, 164.0), ROAD)
+    for near in range(1, int(z) - 4, 3):
+        for rail in (x - 0.78, x + 0.68):
+            s.mat((rail, rail + 0.12), (near, near + 3), steel)
     for k in (2, 1, 0):
-        p = Pose(s, x, z + 9.4 * k, heading)
-        coach(p, (-4.5, 4.5, 1.3, 0.3, 3.4), paint, (1.5, 2.6), ())
-        p.side([(-4.5, 2.75), (4.5, 2.75), (4.5, 3.05), (-4.5, 3.05)], 1.3, paint, 1.45)
-        p.side([(-4.3, 3.4), (4.3, 3.4), (3.9, 3.75), (-3.9, 3.75)], 0.8, paint, 0.6)
+        vehicle(s, (x, z + 9.2 * k, heading), tables()["shape"]["tram"], Paint(pick(d.tram, u[0]), TRAIN))
 
 
-def truck(s: Sketch, d: Domain, pose: tuple, u: list[float]) -> None:
-    p, cargo = Pose(s, *pose), Paint(pick(d.truck_body, u[0]), TRUCK, 0.05)
-    cab = Paint(pick(d.car, u[1]), TRUCK, 0.02)
-    boxes = [((2.0, 3.9, 1.15, 0.5, 2.6), cab, (1.6, 2.4), (2.8,)), ((-3.9, 1.8, 1.25, 0.9, 3.5), cargo, None, (-2.9, -1.8))]
-    for box in boxes if p.facing(0.0, -1.0) else boxes[::-1]:
-        coach(p, *box)
+def truck(s: Sketch, d: Any, place: tuple[float, float, float], u: list[float]) -> None:
+    cargo, cab = Paint(pick(d.cargo, u[0]), TRUCK, 0.05), Paint(pick(d.car, u[1]), TRUCK)
+    order = [("cab", cab), ("cargo", cargo)]
+    for name, paint in order if math.cos(place[2]) > 0 else order[::-1]:
+        vehicle(s, place, tables()["shape"][name], paint)
 
 
-def person(s: Sketch, d: Domain, spot: tuple[float, float], u: list[float]) -> None:
-    """A pedestrian in mid-stride or standing: legs, coat, arms, head, hair, and for some a bag."""
-    x, z = spot
-    k, side = (1.55 + 0.3 * u[0]) / 1.75, 1.0 if u[1] < 0.5 else -1.0
-    trousers, coat = Paint(pick(d.cloth, u[2]), PERSON, 0.04), Paint(pick(d.cloth, u[3]), PERSON, 0.04)
-    skin, hair = Paint(pick(d.skin, u[4]), PERSON, 0.0), Paint((52.0 + 90 * u[5], 42.0 + 70 * u[5], 38.0), PERSON, 0.05)
-    stride, at = 0.05 + 0.3 * u[6], lambda a, y: (x + a * k * side, y * k, z)
-    s.limb(at(-0.06, 0.85), at(-stride, 0.04), (0.19 * k, 0.13 * k), trousers, 0.75)
-    s.limb(at(0.06, 0.85), at(stride, 0.0), (0.19 * k, 0.13 * k), trousers)
-    s.limb(at(0.2, 1.4), at(0.2 + 0.5 * stride, 0.8), (0.14 * k, 0.1 * k), coat, 0.75)
-    s.limb(at(0, 1.5), at(0, 0.78 - 0.3 * (u[7] < 0.3)), (0.42 * k, 0.4 * k), coat)
-    s.limb(at(0.12, 1.48), at(0.12, 0.8), (0.16 * k, 0.14 * k), coat, 0.82)
-    s.limb(at(-0.2, 1.42), at(-0.2 - 0.5 * stride, 0.82), (0.14 * k, 0.1 * k), coat, 0.9)
-    s.disc(at(0, 1.64), 0.115 * k, 0.14 * k, skin)
-    s.limb(at(-0.02, 1.66), at(-0.02, 1.79), (0.24 * k, 0.18 * k), hair)
+def figure(p: Pose, name: str, paints: tuple[Paint, ...], scale: float = 1.0, stride: float = 0.0) -> None:
+    """Paint the limbs of world.toml, the far side first."""
+    n = p.near * scale
+    for part, f0, y0, w0, f1, y1, w1, a, b, tone, step in tables()["limbs"][name]:
+        start, end = p.at(f0 * scale, y0 * scale, w0 * n), p.at((f1 + stride * step) * scale, y1 * scale, w1 * n)
+        p.s.limb(start, end, (a * scale, b * scale), paints[part], tone)
+
+
+def person(s: Sketch, d: Any, place: tuple[float, float, float], u: list[float]) -> None:
+    """A pedestrian in mid-stride or standing, some with a bag."""
+    scale, (x, z, _) = (1.55 + 0.3 * u[0]) / 1.8, place
+    hair = (52.0 + 90 * u[5], 42.0 + 70 * u[5], 38.0)
+    colours = (pick(d.cloth, u[2]), pick(d.cloth, u[3]), pick(d.skin, u[4]), hair)
+    figure(Pose(s, place), "person", tuple(Paint(c, PERSON) for c in colours), scale, 0.05 + 0.3 * u[6])
     if u[8] < 0.3:
-        s.upright((x - 0.42 * k, x - 0.16 * k, 0.5 * k, 0.85 * k), z, Paint(pick(d.car, u[9]), PERSON, 0.02))
-    s.shade([(x - 0.2, z), (x + 0.2, z)], 0.0, 1.7 * k)
+        s.upright((x - 0.42 * scale, x - 0.16 * scale, 0.5 * scale, 0.85 * scale), z, Paint(pick(d.car, u[9]), PERSON))
+    s.shade([(x - 0.2, z), (x + 0.2, z)], 0.0, 1.75 * scale)
     s.contact([(x + 0.4 * a, z + 0.3 * b) for a, b in CIRCLE[::2]])
 
 
-def mount(s: Sketch, d: Domain, pose: tuple[float, float, float], u: list[float], kind: tuple[bool, bool]) -> None:
-    """A bicycle or motorcycle, alone or ridden: kind (motor, ridden). Wheels are discs, as annotators draw them."""
-    motor, ridden = kind
-    p, label = Pose(s, *pose), MOTORCYCLE if motor else BICYCLE
-    frame, tyre = Paint(pick(d.car if motor else d.cycle, u[0]), label, 0.02), Paint(DARK, label, 0.02)
-    base, r, w = (0.7, 0.34, 0.09) if motor else (0.54, 0.36, 0.035)
+def mount(s: Sketch, d: Any, place: tuple[float, float, float], u: list[float], kind: tuple[str, bool]) -> None:
+    """A bicycle or motorcycle, alone or ridden. Wheels are painted and labelled as discs, as annotators do."""
+    name, ridden = kind
+    motor, p = name == "motorcycle", Pose(s, place)
+    label, base, r = (MOTORCYCLE, 0.7, 0.34) if motor else (BICYCLE, 0.54, 0.36)
+    frame, tyre = Paint(pick(d.car if motor else d.cycle, u[0]), label), Paint(DARK, label)
     s.contact(p.footprint(-base - 0.3, base + 0.3, 0.25))
     s.shade(p.footprint(-base - 0.3, base + 0.3, 0.15), 0.0, 1.7 if ridden else 0.9)
-    for l in (base, -base) if p.facing(0.0, -1.0) else (-base, base):
-        edge = ((l, 0.0), (l, 2 * r))
-        p.strip(edge, (w, w), tyre)
-        p.wheel(l, r, w, tyre, 0.75)
-    if motor:
-        body = ((-0.85, 0.78), (-0.3, 0.84), (0.1, 1.02), (0.5, 0.98), (0.62, 0.7), (0.3, 0.32), (-0.35, 0.32))
-        rear, front = ((-0.8, 0.45), (-0.8, 0.85)), ((0.6, 1.2), (0.6, 0.6))
-        p.strip(front if p.facing(0.0, 1.0) else rear, (0.26, 0.2), frame, 0.9)
-        p.side(body, 0.16, frame)
-        p.side([(-0.3, 0.32), (0.3, 0.32), (0.25, 0.6), (-0.25, 0.6)], 0.17, tyre, 1.8)
-        s.limb(p.at(0.5, 1.08, -0.36), p.at(0.5, 1.08, 0.36), (0.07, 0.07), tyre)
-    else:
-        at = {"r": (-0.54, 0.36), "s": (-0.18, 0.94), "c": (-0.08, 0.33), "h": (0.36, 0.94), "f": (0.54, 0.36)}
-        for a, b in ("rs", "rc", "sc", "sh", "ch", "hf"):
-            s.limb(p.at(*at[a], 0.0), p.at(*at[b], 0.0), (0.08, 0.08), frame)
-        s.limb(p.at(0.42, 1.04, -0.3), p.at(0.42, 1.04, 0.3), (0.06, 0.06), tyre)
-        s.limb(p.at(-0.3, 0.98, 0.0), p.at(-0.08, 0.98, 0.0), (0.14, 0.1), tyre)
+    for f in (base, -base) if p.cos > 0 else (-base, base):
+        s.limb(p.at(f, 0, 0), p.at(f, 2 * r, 0), (0.2, 0.2) if motor else (0.07, 0.07), tyre)  # seen from behind
+        p.wheel(f, r, label)
+    figure(p, name, (frame, tyre, Paint(GREY, label)))
     if ridden:
-        rider(p, d, u, motor)
-
-
-def rider(p: Pose, d: Domain, u: list[float], motor: bool) -> None:
-    coat, trousers = (Paint(pick(d.cloth, v), RIDER, 0.04) for v in u[1:3])
-    head = Paint(pick(d.car, u[3]) if motor or u[4] < 0.5 else (70.0, 56.0, 46.0), RIDER, 0.02)
-    skin, n, at, limb = Paint(pick(d.skin, u[5]), RIDER, 0.0), p.near, p.at, p.s.limb
-    low = -0.08 if motor else 0.0
-    hip, neck = (-0.22, 0.98 + low), (0.1, 1.5 + low)
-    for w in (-0.14 * n, 0.14 * n):
-        tone = 1.0 if w * n > 0 else 0.7
-        limb(at(*hip, w), at(0.2, 0.72, w), (0.2, 0.16), trousers, tone)
-        limb(at(0.2, 0.72, w), at(-0.05, 0.26, w), (0.16, 0.12), trousers, tone)
-    limb(at(neck[0], neck[1] - 0.08, -0.2 * n), at(0.42, 1.08, -0.28 * n), (0.13, 0.1), coat, 0.75)
-    limb(at(hip[0], hip[1] - 0.08, 0), at(neck[0], neck[1], 0), (0.38, 0.44), coat)
-    limb(at(neck[0], neck[1] - 0.08, 0.2 * n), at(0.42, 1.08, 0.28 * n), (0.14, 0.1), coat, 0.86)
-    x, y, z = at(neck[0] + 0.06, neck[1] + 0.2, 0)
-    p.s.disc((x, y - 0.03, z), 0.13, 0.16, skin)
-    p.s.disc((x, y + 0.05, z), 0.16, 0.13 if not motor else 0.17, head)
+        helmet = pick(d.car, u[3]) if motor or u[4] < 0.5 else (70.0, 56.0, 46.0)
+        colours = (pick(d.cloth, u[1]), pick(d.cloth, u[2]), pick(d.skin, u[5]), helmet)
+        figure(p, "rider", tuple(Paint(c, RIDER) for c in colours))

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import warnings
 from functools import lru_cache
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -28,34 +29,16 @@ SMALL = 32  # up to so many images stay in memory
 def _version() -> str:
     """Names the painter: a cache made by other code, or by another Pillow, is never read."""
     digest = hashlib.sha256(PIL.__version__.encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        if path.name not in ("dataset.py", "__init__.py"):
+    for path in sorted(Path(__file__).parent.iterdir()):
+        if path.suffix in (".py", ".toml") and path.name not in ("dataset.py", "__init__.py"):
             digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
     return digest.hexdigest()[:10]
 
 
 def cache_root() -> Path:
-    """MINIDA_CACHE, or `minida` in the user's cache folder."""
-    if os.environ.get("MINIDA_CACHE"):
-        return Path(os.environ["MINIDA_CACHE"])
+    """The folder MINIDA_CACHE, or `minida` in the user's cache folder."""
     home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
-    return Path(home) / "minida"
-
-
-def _check(domain: str, split: str, size: tuple[int, int], n: int, seed: int, gap: float) -> None:
-    whole = (int, np.integer)
-    if domain not in DOMAINS:
-        raise ValueError(f"MiniCity has no domain {domain!r}; choose 'game' or 'real'")
-    if split not in SPLITS:
-        raise ValueError(f"MiniCity has no split {split!r}; choose 'train', 'tune' or 'val'")
-    if len(size) != 2 or not all(isinstance(side, whole) and 16 <= side <= 8192 for side in size):
-        raise ValueError(f"MiniCity cannot paint size {size!r}; give (height, width), 16 to 8192 each, e.g. (96, 192)")
-    if not isinstance(n, whole) or n < 1:
-        raise ValueError(f"MiniCity cannot have n={n!r} images; give a whole number from 1 up, e.g. 500")
-    if not isinstance(seed, whole) or seed < 0:
-        raise ValueError(f"MiniCity cannot use seed={seed!r}; give a whole number from 0 up")
-    if not 0 <= gap <= 1:
-        raise ValueError(f"MiniCity's gap is {gap!r}; give a number from 0 (like game) to 1 (fully real)")
+    return Path(os.environ.get("MINIDA_CACHE") or Path(home) / "minida")
 
 
 class MiniCity(SegmentationDataset):
@@ -69,15 +52,20 @@ class MiniCity(SegmentationDataset):
     """
 
     def __init__(
-        self,
-        domain: str,
-        split: str = "train",
-        size: tuple[int, int] = (96, 192),
-        n: int = 500,
-        seed: int = 0,
+        self, domain: str, split: str = "train", size: tuple[int, int] = (96, 192), n: int = 500, seed: int = 0,
         gap: float = 1.0,
-    ) -> None:
-        _check(domain, split, size, n, seed, gap)
+    ) -> None:  # fmt: skip
+        sides = len(size) == 2 and all(isinstance(side, Integral) and 16 <= side <= 8192 for side in size)
+        for good, value, want in (
+            (domain in DOMAINS, f"domain {domain!r}", "choose 'game' or 'real'"),
+            (split in SPLITS, f"split {split!r}", "choose 'train', 'tune' or 'val'"),
+            (sides, f"size {size!r}", "give (height, width), each from 16 to 8192, such as (96, 192)"),
+            (isinstance(n, Integral) and n > 0, f"n {n!r}", "give the number of images, from 1 up, such as 500"),
+            (isinstance(seed, Integral) and seed >= 0, f"seed {seed!r}", "give a whole number from 0 up"),
+            (0 <= gap <= 1, f"gap {gap!r}", "give a number from 0 (like game) to 1 (fully real)"),
+        ):
+            if not good:
+                raise ValueError(f"MiniCity has no {value}; {want}")
         self.domain, self.split, self.size = domain, split, (int(size[0]), int(size[1]))
         self.n, self.seed, self.gap = int(n), int(seed), float(gap) if domain == "real" else 0.0
         self.name = f"minicity:{domain}"
@@ -85,24 +73,21 @@ class MiniCity(SegmentationDataset):
         self.table, self.classes = CITYSCAPES, tuple(range(len(CITYSCAPES.names)))
         self._arrays: tuple[np.ndarray, np.ndarray] | None = None  # images (n, 3, H, W), labels (n, H, W)
         self._last: tuple[int, tuple[np.ndarray, np.ndarray]] | None = None
-        self._looked = False
+        self._looked = False  # for a cache that is there already
 
     def __len__(self) -> int:
         return self.n
 
     def __getstate__(self) -> dict:
         """Workers get no copy of a memory map; they open the cache again."""
-        state = dict(self.__dict__, _last=None, _looked=False)
-        if self._arrays is not None and isinstance(self._arrays[0], np.memmap):
-            state["_arrays"] = None
-        return state
+        mapped = self._arrays is not None and isinstance(self._arrays[0], np.memmap)
+        return dict(self.__dict__, _last=None, _looked=False, _arrays=None if mapped else self._arrays)
 
     @property
     def folder(self) -> Path:
         """Where this set is cached."""
-        height, width = self.size
-        name = f"{self.domain}-{self.split}-{height}x{width}-n{self.n}-seed{self.seed}-gap{self.gap!r}-{_version()}"
-        return cache_root() / f"minicity-{name}"
+        name = f"{self.domain}-{self.split}-{self.size[0]}x{self.size[1]}-n{self.n}-seed{self.seed}-gap{self.gap!r}"
+        return cache_root() / f"minicity-{name}-{_version()}"
 
     def paint(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Paint one scene, whatever is cached: image (3, H, W) uint8, labels (H, W) uint8."""
@@ -111,10 +96,8 @@ class MiniCity(SegmentationDataset):
         return develop(compose(rng, blend(self.gap)), self.size)
 
     def _item(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        index = range(self.n)[index]  # negative indices count from the end; IndexError beyond
-        if self._arrays is None and not self._looked:
-            self._open()
-        if self._arrays is not None:
+        index = range(self.n)[index]  # a negative index counts from the end; IndexError beyond
+        if self._arrays is not None or (not self._looked and self._open()):
             return self._arrays[0][index], self._arrays[1][index]
         if self._last is None or self._last[0] != index:
             self._last = index, self.paint(index)
@@ -126,19 +109,24 @@ class MiniCity(SegmentationDataset):
     def labels(self, index: int) -> Tensor:
         return torch.from_numpy(self._item(index)[1].astype(np.int64))
 
+    def class_frequency(self) -> np.ndarray:
+        self.prepare()
+        return super().class_frequency()
+
     def prepare(self) -> None:
-        """Paint the whole set: small ones into memory, others into the cache, where that can be written."""
+        """Paint the whole set: a small one into memory, others into the cache where that can be written."""
         if self._arrays is not None or self._open():
             return
         if self.n > SMALL:
             try:
                 self._fill_cache()
             except OSError as error:
-                warnings.warn(f"MiniCity paints in memory: cannot cache in {cache_root()} ({error})", stacklevel=2)
+                text = f"MiniCity paints in memory, because it cannot write its cache in {cache_root()}: {error}"
+                warnings.warn(text, stacklevel=2)
             if self._open():
                 return
-        items = [self.paint(index) for index in self._progress()]
-        self._arrays = np.stack([item[0] for item in items]), np.stack([item[1] for item in items])
+        images, labels = zip(*(self.paint(index) for index in self._progress()), strict=True)
+        self._arrays = np.stack(images), np.stack(labels)
 
     def _progress(self) -> tqdm:
         text = f"painting {self.spec} {self.split}"
@@ -147,10 +135,9 @@ class MiniCity(SegmentationDataset):
     def _open(self) -> bool:
         self._looked = True
         try:
-            arrays = tuple(np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in ("images", "labels"))
+            self._arrays = tuple(np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in ("images", "labels"))
         except (OSError, ValueError):
             return False
-        self._arrays = arrays
         return True
 
     def _fill_cache(self) -> None:
@@ -164,20 +151,15 @@ class MiniCity(SegmentationDataset):
                     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
                     np.lib.format.write_array_header_1_0(file, header)
                 for index in self._progress():
-                    image, label = self.paint(index)
-                    images.write(image.tobytes())
-                    labels.write(label.tobytes())
+                    for file, array in zip((images, labels), self.paint(index), strict=True):
+                        file.write(array.tobytes())
             try:
                 work.rename(self.folder)
             except OSError:
-                if not self.folder.is_dir():  # else another process was first: its bytes are ours
+                if not self.folder.is_dir():  # else another process was first, with the same bytes
                     raise
         finally:
             shutil.rmtree(work, ignore_errors=True)
-
-    def class_frequency(self) -> np.ndarray:
-        self.prepare()
-        return super().class_frequency()
 
 
 def world_hash() -> str:
@@ -187,7 +169,6 @@ def world_hash() -> str:
         for size in ((96, 192), (192, 384)):
             for domain, gap in (("game", 1.0), ("real", 0.0), ("real", 0.5), ("real", 1.0)):
                 data = MiniCity(domain, split, size, n=2, gap=gap)
-                for index in range(2):
-                    for array in data.paint(index):
-                        digest.update(array.tobytes())
+                for array in (*data.paint(0), *data.paint(1)):
+                    digest.update(array.tobytes())
     return digest.hexdigest()

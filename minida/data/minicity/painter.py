@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from minida.data.minicity.world import Scene
 
-NEAR = 0.8  # metres; no face may come closer
+NEAR = 0.8  # metres; nothing comes closer
 
 
 class Painting(NamedTuple):
@@ -21,45 +21,43 @@ class Painting(NamedTuple):
     shadow: np.ndarray  # (H, W) uint8: 255 = no light at all
 
 
-def project(scene: Scene, points: np.ndarray, height: int) -> np.ndarray:
-    """(N, 3) metres -> (N, 2) pixels (column, row) of a 1:2 image: a pinhole with a shifted horizon."""
-    x, y, z = points.T
+def _project(scene: Scene, points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(N, 3) metres -> (N, 2) whole pixels (column, row): a pinhole camera with a shifted horizon."""
+    (height, width), (x, y, z) = size, points.T
     z = np.maximum(z, NEAR)
     scale = scene.focal * height / z
-    columns = height + (x + scene.sketch.bend * z * z) * scale
+    columns = width / 2 + (x + scene.sketch.bend * z * z) * scale
     rows = scene.horizon * height + (scene.sketch.eye - y) * scale
-    return np.clip(np.stack([columns, rows], 1), -30000, 30000)
+    return np.floor(np.stack([columns, rows], 1).clip(-30000, 30000)).astype(np.int32)
+
+
+def _draw(image: Image.Image, pixels: np.ndarray, sizes: np.ndarray, values: list[int]) -> None:
+    """Fill polygons of `sizes` corners each, in order, leaving out those wholly outside the image."""
+    ends = np.cumsum(sizes)
+    starts = ends - sizes
+    low, high = np.minimum.reduceat(pixels, starts), np.maximum.reduceat(pixels, starts)
+    seen = np.flatnonzero(((high >= 0) & (low < image.size)).all(1)).tolist()
+    flat, starts, ends = pixels.ravel().tolist(), (2 * starts).tolist(), (2 * ends).tolist()
+    polygon = ImageDraw.Draw(image).polygon
+    for k in seen:
+        polygon(flat[starts[k] : ends[k]], fill=values[k])
 
 
 def paint(scene: Scene, size: tuple[int, int], sunshine: float) -> Painting:
     """Draw the scene; `sunshine` is the share of the light that a cast shadow takes away."""
-    (height, width), s = size, scene.sketch
-    fine = 2 if height * width <= 1 << 17 else 1
-    faces = np.array(s.rows)
-    points = np.fromiter(chain.from_iterable(s.points), np.float64, 3 * len(s.points)).reshape(-1, 3)
-    ends = np.cumsum(faces[:, 0]).astype(int)
-    starts = ends - faces[:, 0].astype(int)
-    depth = np.add.reduceat(np.maximum(points[:, 2], NEAR), starts) / faces[:, 0]
-    pixels = project(scene, points, height * fine)
-    pixels[:, 0] += (width - 2 * height) * fine / 2
-    flat = np.floor(pixels).astype(int).ravel().tolist()
-    buffer = Image.new("I", (width * fine, height * fine), 0)
-    polygon = ImageDraw.Draw(buffer).polygon
-    for number, (a, b) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True), 1):
-        polygon(flat[2 * a : 2 * b], fill=number)
-    sky = np.array([[0, 200, 200, 200, 10, 0, 0, 1, 0]])
-    return Painting(np.asarray(buffer), fine, np.concatenate([sky, faces]), np.concatenate([[1e4], depth]),
-                    _shadows(scene, size, sunshine))  # fmt: skip
-
-
-def _shadows(scene: Scene, size: tuple[int, int], sunshine: float) -> np.ndarray:
-    """(H, W) uint8 darkening of the ground: sunlight blocked (positive strengths) and contact patches (negative)."""
-    height, width = size
-    mask = Image.new("L", (width, height), 0)
-    polygon = ImageDraw.Draw(mask).polygon
-    for blocked, strength in sorted(scene.sketch.shadows, key=lambda shadow: -shadow[1]):
-        points = np.array([(x, 0.0, max(z, NEAR)) for x, z in blocked])
-        pixels = np.floor(project(scene, points, height) + (width / 2 - height, 0.0)).astype(int)
-        level = sunshine * strength if strength > 0 else -strength
-        polygon(pixels.ravel().tolist(), fill=int(255 * level))
-    return np.asarray(mask.filter(ImageFilter.GaussianBlur(0.005 * height)))
+    (height, width), sketch = size, scene.sketch
+    fine = 2 if height * width <= 1 << 19 else 1
+    faces, large = np.array(sketch.rows), (height * fine, width * fine)
+    points = np.fromiter(chain.from_iterable(sketch.points), np.float64).reshape(-1, 3)
+    sizes = faces[:, 0].astype(np.int64)
+    depth = np.add.reduceat(np.maximum(points[:, 2], NEAR), np.cumsum(sizes) - sizes) / sizes
+    ids = Image.new("I", large[::-1], 0)
+    _draw(ids, _project(scene, points, large), sizes, list(range(1, len(sizes) + 1)))
+    mask = Image.new("L", size[::-1], 0)
+    shadows = sorted(sketch.shadows, key=lambda shadow: -shadow[1])  # contact patches last
+    ground = np.array([(x, 0.0, z) for outline, _ in shadows for x, z in outline])
+    levels = [int(255 * (sunshine * depth if depth > 0 else -depth)) for _, depth in shadows]
+    _draw(mask, _project(scene, ground, size), np.array([len(outline) for outline, _ in shadows]), levels)
+    shadow = np.asarray(mask.filter(ImageFilter.GaussianBlur(0.005 * height)))
+    sky = [[0, 200, 200, 200, 10, 0, 0, 1, 0]]
+    return Painting(np.asarray(ids), fine, np.concatenate([sky, faces]), np.concatenate([[1e4], depth]), shadow)

@@ -63,9 +63,7 @@ EXERCISES = {
             ),
             "pixels labelled IGNORE count as errors; leave them out first": _iou(_right, keep_ignored=True),
             "the overlap is in both areas; take it off once": _iou(lambda tp, fp, fn: (tp, 2 * tp + fp + fn)),
-            "the overlap counted twice gives Dice, not IoU": _iou(
-                lambda tp, fp, fn: (2 * tp, 2 * tp + fp + fn)
-            ),
+            "the overlap counted twice gives Dice, not IoU": _iou(lambda tp, fp, fn: (2 * tp, 2 * tp + fp + fn)),
             "a class that is nowhere has no IoU: return nan, not 0": _iou(_right, empty=0.0),
             "a class that is nowhere has no IoU: return nan, not 1": _iou(_right, empty=1.0),
             "a class that is nowhere makes you divide by zero: return nan": ZeroDivisionError,
@@ -76,18 +74,12 @@ EXERCISES = {
         _frequency,
         [(_MAPS, 5), (_MAPS[:1], 6)],
         {
-            "pixels labelled IGNORE are in your total": lambda x, n: (
-                _frequency(x, n) * (x != IGNORE).double().mean()
-            ),
+            "pixels labelled IGNORE are in your total": lambda x, n: _frequency(x, n) * (x != IGNORE).double().mean(),
             "a mean over images gives a map with few labels too much weight": lambda x, n: torch.stack(
                 [_frequency(plane, n) for plane in x]
             ).mean(0),
-            "these are counts; divide them by their sum": lambda x, n: torch.bincount(
-                x[x != IGNORE], minlength=n
-            ),
-            "classes after the last one seen are missing; give bincount a minlength": lambda x, n: _frequency(
-                x, 0
-            ),
+            "these are counts; divide them by their sum": lambda x, n: torch.bincount(x[x != IGNORE], minlength=n),
+            "classes after the last one seen are missing; give bincount a minlength": lambda x, n: _frequency(x, 0),
             "IGNORE, 255, is no class; leave those pixels out before you count": IndexError,
         },
     ),
@@ -96,19 +88,11 @@ EXERCISES = {
         lambda confusion: _scores(confusion).nanmean().item(),
         [(_COUNTS,), (_COUNTS.T.contiguous(),), (_COUNTS[:2, :2],)],
         {
-            "an absent class counts as 0; leave it out of the mean": lambda cm: (
-                _scores(cm).nan_to_num(0).mean()
-            ),
+            "an absent class counts as 0; leave it out of the mean": lambda cm: _scores(cm).nan_to_num(0).mean(),
             "an absent class turns the mean into nan; use nanmean": lambda cm: _scores(cm).mean(),
-            "that is pixel accuracy, where large classes drown the small": lambda cm: (
-                cm.diag().sum() / cm.sum()
-            ),
-            "you divide by the rows only: that is the mean recall": lambda cm: (
-                cm.diag() / cm.sum(1)
-            ).nanmean(),
-            "you divide by the columns only: that is the mean precision": lambda cm: (
-                cm.diag() / cm.sum(0)
-            ).nanmean(),
+            "that is pixel accuracy, where large classes drown the small": lambda cm: cm.diag().sum() / cm.sum(),
+            "you divide by the rows only: that is the mean recall": lambda cm: (cm.diag() / cm.sum(1)).nanmean(),
+            "you divide by the columns only: that is the mean precision": lambda cm: (cm.diag() / cm.sum(0)).nanmean(),
         },
     ),
     "00.tail": Exercise(

@@ -17,9 +17,7 @@ def _sizes(strides: tuple[int, int, int] = (8, 16, 32), up: bool = True) -> Call
     return path_sizes
 
 
-def _refine(
-    gate=torch.sigmoid, join=torch.mul, use_norm=True, pool=lambda x: x.mean((2, 3), True)
-) -> Callable:
+def _refine(gate=torch.sigmoid, join=torch.mul, use_norm=True, pool=lambda x: x.mean((2, 3), True)) -> Callable:
     def refine(features: Tensor, conv: nn.Module, norm: nn.Module) -> Tensor:
         weights = conv(pool(features))  # (B, C, 1, 1)
         return join(features, gate(norm(weights) if use_norm else weights))
@@ -77,9 +75,7 @@ EXERCISES = {
             "the weights multiply the features; they are not added": _refine(join=torch.add),
             "these are the weights; multiply the features by them": _refine(join=lambda x, weights: weights),
             "the batch norm between convolution and sigmoid is missing": _refine(use_norm=False),
-            "a softmax makes channels compete; each has its own sigmoid": _refine(
-                gate=lambda x: x.softmax(1)
-            ),
+            "a softmax makes channels compete; each has its own sigmoid": _refine(gate=lambda x: x.softmax(1)),
             "pool by the average, not by the maximum": _refine(pool=lambda x: x.amax((2, 3), True)),
             "without pooling each pixel gets weights of its own; pool first": _refine(pool=lambda x: x),
         },
@@ -89,14 +85,10 @@ EXERCISES = {
         _poly,
         [(0.025, 0, 100), (0.025, 30, 100), (0.1, 90, 120, 2.0), (0.1, 120, 120)],
         {
-            "the rate must fall: the bracket is 1 - iteration / total": lambda b, i, n, p=0.9: (
-                b * (i / n) ** p
-            ),
+            "the rate must fall: the bracket is 1 - iteration / total": lambda b, i, n, p=0.9: b * (i / n) ** p,
             "the power is missing: that is a straight line": lambda b, i, n, p=0.9: b * (1 - i / n),
             "the power belongs to the whole bracket": lambda b, i, n, p=0.9: b * (1 - (i / n) ** p),
-            "the bracket is raised to the power, not multiplied by it": lambda b, i, n, p=0.9: (
-                b * (1 - i / n) * p
-            ),
+            "the bracket is raised to the power, not multiplied by it": lambda b, i, n, p=0.9: b * (1 - i / n) * p,
             "the base rate stands outside the power": lambda b, i, n, p=0.9: (b * (1 - i / n)) ** p,
         },
     ),
@@ -105,18 +97,12 @@ EXERCISES = {
         _loss,
         [(_LOGITS, _LABELS), (_LOGITS[:1], _LABELS[1:]), (_LOGITS, torch.full_like(_LABELS, IGNORE))],
         {
-            "you divide by all pixels; the ignored ones are in your count": lambda x, y: _pixel_loss(
-                x, y
-            ).mean(),
-            "that is the sum; divide by the number of pixels that count": lambda x, y: _pixel_loss(
-                x, y
-            ).sum(),
+            "you divide by all pixels; the ignored ones are in your count": lambda x, y: _pixel_loss(x, y).mean(),
+            "that is the sum; divide by the number of pixels that count": lambda x, y: _pixel_loss(x, y).sum(),
             "the minus sign is missing": lambda x, y: -_loss(x, y),
             "the softmax is applied twice; log_softmax takes logits": lambda x, y: _loss(x.softmax(1), y),
             "the softmax runs along a wrong dimension; classes are dimension 1": lambda x, y: _loss(x, y, 3),
-            "with every pixel ignored the loss is 0, not nan": lambda x, y: F.cross_entropy(
-                x, y, ignore_index=IGNORE
-            ),
+            "with every pixel ignored the loss is 0, not nan": lambda x, y: F.cross_entropy(x, y, ignore_index=IGNORE),
             "ignored pixels count as class 0": lambda x, y: F.cross_entropy(x, y.where(y != IGNORE, 0)),
             "IGNORE, 255, is no class index; replace it before gather": RuntimeError,
         },

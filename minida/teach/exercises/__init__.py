@@ -1,1 +1,0 @@
-"""The exercises of notebook NN stand in `nbNN.py`, as data for `minida.teach.check`."""

@@ -1,0 +1,89 @@
+"""The figure helper: alternative text, size, and the live figure's pace."""
+
+import base64
+import io
+import re
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib import pyplot
+from PIL import Image
+
+from minida import teach
+from minida.data import MiniCity
+from minida.teach import figures
+
+ALT = "A grey square with a white frame"
+
+
+@pytest.fixture
+def displayed(monkeypatch):
+    """What is displayed: a list of MIME bundles; an update of a display counts too."""
+    mpl.use("agg")
+    bundles = []
+
+    class Handle:
+        def update(self, content, raw):
+            bundles.append(content)
+
+    def display(content, raw, display_id=None):
+        bundles.append(content)
+        return Handle()
+
+    monkeypatch.setattr(figures, "display", display)
+    return bundles
+
+
+def decoded(bundle: dict) -> Image.Image:
+    data = re.search(r'src="data:image/(?:png|jpeg);base64,([^"]+)"', bundle["text/html"])[1]
+    return Image.open(io.BytesIO(base64.b64decode(data)))
+
+
+def test_figure_carries_its_alt_text_and_is_closed(displayed):
+    fig, ax = pyplot.subplots()
+    ax.plot([1, 2])
+    teach.figure(fig, ALT + ' "quoted" & <odd>', "A caption")
+    html = displayed[0]["text/html"]
+    assert f'alt="{ALT} &quot;quoted&quot; &amp; &lt;odd&gt;"' in html and "<figcaption" in html
+    assert displayed[0]["text/plain"].startswith(ALT)
+    assert not pyplot.fignum_exists(fig.number)
+    assert decoded(displayed[0]).format == "PNG" and len(html) < 60_000
+
+
+@pytest.mark.parametrize("alt", ["", "a plot", " " * 30])
+def test_short_alt_text_is_refused(displayed, alt):
+    with pytest.raises(ValueError, match="20 characters"):
+        teach.figure(mpl.figure.Figure(), alt)
+    assert not displayed
+
+
+def test_photographs_are_light_and_drawings_keep_their_colours(displayed):
+    teach.picture(MiniCity("real", size=(256, 512)).image(0), ALT)
+    assert decoded(displayed[0]).format == "JPEG" and len(displayed[0]["text/html"]) < 120_000
+    flat = np.zeros((96, 192, 3), np.uint8)
+    flat[:, 96:] = (0, 0, 142)
+    teach.picture(flat, ALT)
+    assert decoded(displayed[1]).format == "PNG"
+    assert np.array_equal(np.asarray(decoded(displayed[1]).convert("RGB")), flat)
+
+
+def test_live_curves_keep_their_pace_and_end_with_the_last_state(displayed, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(figures.time, "monotonic", lambda: now[0])
+    with teach.LiveCurves(steps=8) as live:
+        callback = live.run("adam")
+        for step in range(1, 9):
+            now[0] += 0.5
+            callback(step, {"loss": 1 / step, **({"miou": 0.25} if step == 8 else {})})
+    assert len(displayed) == 3, "at 0.5 s and 2.5 s, and at the end"
+    assert "loss from 1.00 to 0.12; adam: mIoU in % from 25.00 to 25.00" in displayed[-1]["text/plain"]
+    assert [record["step"] for record in live.history["adam"]] == list(range(1, 9))
+
+
+def test_live_curves_are_a_callback_and_draw_what_there_was_on_an_error(displayed):
+    with pytest.raises(KeyboardInterrupt), teach.LiveCurves(every=1e9) as live:
+        live(1, {"loss": 2.0})
+        live(2, {"loss": 1.0})
+        raise KeyboardInterrupt
+    assert "training: loss from 2.00 to 1.00" in displayed[-1]["text/plain"]
