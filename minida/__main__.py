@@ -26,10 +26,16 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:
         unknown = [word for word in message.split() if word.startswith("--")]
         if message.startswith("unrecognized") and unknown:
-            known = [option for action in self._actions for option in action.option_strings]
+            known = [option for parser in _family(self) for option in parser._option_string_actions]
             close = difflib.get_close_matches(unknown[0], known, n=1)
             message += f"; did you mean {close[0]}?" if close else f"; see {self.prog} --help"
         self.exit(2, f"{self.prog}: {message}\n")
+
+
+def _family(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    """A parser and those of its verbs: what a verb does not know is reported by the parser above it."""
+    tables = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return [parser, *(verb for table in tables for verb in table.values())]
 
 
 def size(text: str) -> tuple[int, int]:
@@ -128,7 +134,9 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(metavar="VERB", required=True, parser_class=Parser)
 
     def verb(run: Callable, example: str) -> argparse.ArgumentParser:
-        sub = verbs.add_parser(run.__name__, help=run.__doc__, description=run.__doc__, epilog=f"example: {example}")
+        sub = verbs.add_parser(
+            run.__name__, allow_abbrev=False, help=run.__doc__, description=run.__doc__, epilog=f"example: {example}"
+        )
         sub.set_defaults(run=run)
         sub.add_argument("--json", action="store_true", help="print one JSON object, for machines")
         return sub

@@ -66,7 +66,7 @@ def test_one_step_derived_by_hand():
         with torch.no_grad():
             for (name, p), gradient in zip(copy.named_parameters(), gradients, strict=True):
                 momentum[name] = 0.9 * momentum[name] + gradient + 1e-4 * p
-                p -= 2.5e-2 * momentum[name]
+                p -= 8e-2 * momentum[name]
     torch.testing.assert_close(weights(model), weights(copy), rtol=1e-4, atol=1e-5)
 
 
@@ -76,7 +76,7 @@ def test_poly_by_hand_and_applied_every_step():
     method = Supervised(make_config("supervised", "smoke", steps=10), minida.BiSeNet(3, "slim"))
     for step in (0, 5, 9, 5):  # it depends on the step alone, not on the steps before
         method.schedule(step)
-        assert method.optimizer.param_groups[0]["lr"] == pytest.approx(2.5e-2 * (1 - step / 10) ** 0.9)
+        assert method.optimizer.param_groups[0]["lr"] == pytest.approx(8e-2 * (1 - step / 10) ** 0.9)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])

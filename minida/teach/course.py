@@ -5,8 +5,10 @@ python -m minida.teach.course --in-place 01-*.ipynb    store the outputs in the 
 """
 
 import argparse
+import base64
 import hashlib
 import json
+import mimetypes
 import os
 import re
 import sys
@@ -115,7 +117,8 @@ def write(path: Path, text: str) -> None:
 def write_html(nb: NotebookNode, path: Path, out: Path) -> None:
     """One page in `out`, pictures and style inside, for the notebook at `path`."""
     loaders = [DictLoader({"course.html.j2": PAGE})]
-    exporter = HTMLExporter(extra_loaders=loaders, template_file="course.html.j2", embed_images=True)
+    # its embed_images would close every <details> of a markdown cell before the hidden text
+    exporter = HTMLExporter(extra_loaders=loaders, template_file="course.html.j2")
     html, _ = exporter.from_notebook_node(nb, {"metadata": {"path": str(path.parent), "name": path.stem}})
     back = Path(os.path.relpath(path.parent, out)).as_posix()
 
@@ -124,6 +127,12 @@ def write_html(nb: NotebookNode, path: Path, out: Path) -> None:
         outside = page == match[2] and not re.match(r"[a-z]+:|#|/", page)
         return match[1] + (f"{back}/{page}" if outside else page)
 
+    def embed(match: re.Match) -> str:
+        file = path.parent / match[2]
+        kind, data = mimetypes.guess_type(file)[0], file.read_bytes() if file.is_file() else None
+        return match[0] if data is None else f"{match[1]}data:{kind};base64,{base64.b64encode(data).decode()}"
+
+    html = re.sub(r'(<img\b[^>]*?\bsrc=")([^":]+)', embed, html)
     write(out / f"{path.stem}.html", re.sub(r'(<a\b[^>]*?\bhref=")([^"]+)', relink, html))
 
 

@@ -25,11 +25,14 @@ _DPI = 130  # sharp at 100 display pixels an inch, and still light
 
 
 def _compact(rgb: np.ndarray) -> tuple[str, bytes]:
-    """MIME type and bytes: a 256-colour PNG, or a JPEG where that is smaller, as for photographs."""
+    """MIME type and bytes: a 256-colour PNG, or a JPEG where that is smaller or 256 colours are too few."""
     picture, png, jpeg = Image.fromarray(rgb), io.BytesIO(), io.BytesIO()
-    picture.quantize(256, dither=Image.Dither.NONE).save(png, "png", optimize=True)
-    picture.save(jpeg, "jpeg", quality=80, optimize=True, subsampling=0)
-    drawn = len(png.getvalue()) <= len(jpeg.getvalue())
+    few = picture.quantize(256, dither=Image.Dither.NONE)
+    few.save(png, "png", optimize=True)
+    picture.save(jpeg, "jpeg", quality=80, subsampling=0)  # optimize=True fails on noise: Pillow's buffer is short
+    # photographs use the colours up, and then two classes of a label map beside them become one
+    faithful = (abs(np.asarray(few.convert("RGB"), np.int16) - rgb).max(-1) > 24).mean() < 1e-3
+    drawn = faithful and len(png.getvalue()) <= len(jpeg.getvalue())
     return ("image/png", png.getvalue()) if drawn else ("image/jpeg", jpeg.getvalue())
 
 

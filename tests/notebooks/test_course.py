@@ -22,6 +22,7 @@ GOOD += ["from tqdm.notebook import tqdm\nfor _ in tqdm(range(2)): pass"]
 
 def save(path: Path, *sources: str, ids: bool = True) -> Path:
     text = "# T\nsee [next](01-next.ipynb#a), [term](glossary.md#t), [home](../README.md), [web](https://a.b/c.md)"
+    text += "\n\n<details><summary>Hint</summary>\n\nhidden\n\n</details>\n\n![a red pixel](red.png)"
     nb = new_notebook(cells=[new_markdown_cell(text), *map(new_code_cell, sources)])
     if not ids:
         nb.nbformat_minor = 4
@@ -37,6 +38,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("course") / "notebooks"
     folder.mkdir()
     (folder / "glossary.md").write_text("### t\n")
+    (folder / "red.png").write_bytes(b"\x89PNG")
     save(folder / "00-good.ipynb", *GOOD)
     save(folder / "01-bad.ipynb", "y = 1", "raise ValueError('first\\nlast line')", "z = 1")
     return folder
@@ -55,6 +57,8 @@ def test_copies_and_html_are_written_although_one_fails(folder, capsys):
     html = (out / "00-good.html").read_text(encoding="utf-8")
     for link in ("01-next.html#a", "glossary.html#t", "../../notebooks/../README.md", "https://a.b/c.md"):
         assert f'href="{link}"' in html
+    assert "hidden" in html.split("<summary>Hint</summary>")[1].split("</details>")[0], "an answer lies open"
+    assert 'src="data:image/png;base64,iVBORw=="' in html and "red.png" not in html
     assert html.count('<script defer="" src=') == 1 and "<script src=" not in html, "a reader offline would wait"
 
 

@@ -13,6 +13,8 @@ from PIL import Image
 from minida import teach
 from minida.data import MiniCity
 from minida.teach import figures
+from minida.types import PALETTE
+from minida.viz import gallery
 
 ALT = "A grey square with a white frame"
 
@@ -38,6 +40,20 @@ def displayed(monkeypatch):
 def decoded(bundle: dict) -> Image.Image:
     data = re.search(r'src="data:image/(?:png|jpeg);base64,([^"]+)"', bundle["text/html"])[1]
     return Image.open(io.BytesIO(base64.b64decode(data)))
+
+
+def test_similar_class_colours_stay_apart_beside_photographs(displayed):
+    streets = [MiniCity("real", "val", gap=gap)[5] for gap in (0, 0.25, 0.5, 0.75, 1)]
+    streets[0][1][:3, :3], streets[0][1][5:8, :3] = 6, 7  # a traffic light, orange, and a traffic sign, yellow
+    teach.figure(gallery([[image, labels, labels] for image, labels in streets]), ALT)
+    seen = np.asarray(decoded(displayed[0]).convert("RGB"), int)
+    for index in (6, 7):
+        assert (abs(seen - PALETTE[index]).max(-1) < 12).sum() > 50, "its swatch in the legend has another colour"
+
+
+def test_noise_is_shown_too(displayed):
+    teach.picture(np.random.default_rng(0).integers(0, 256, (256, 512, 3), np.uint8), ALT)
+    assert decoded(displayed[0]).size == (512, 256)
 
 
 def test_figure_carries_its_alt_text_and_is_closed(displayed):

@@ -130,7 +130,7 @@ def barrier(s: Sketch, side: int, box: tuple, height: float, paint: Paint) -> Fa
 
 def wall(s: Sketch, d: Any, side: int, box: tuple, u: list[float]) -> None:
     """A masonry wall along the street, with joints, piers and a coping."""
-    (_, z0, z1), height = box, 1.7 + 1.4 * u[0]
+    (_, z0, z1), height = box, 2.0 + 1.6 * u[0]
     face = barrier(s, side, (*box, 0.4), height, Paint(pick(d.wall, u[1]), WALL, 0.16))
     for k in range(1, int(height / 0.45)):
         face.rect((z0, z1), (k * 0.45 - 0.05, k * 0.45), None, 0.82)
@@ -180,7 +180,7 @@ def tree(s: Sketch, d: Any, spot: tuple[float, float], u: list[float]) -> None:
 def lamp(s: Sketch, d: Any, side: int, spot: tuple[float, float], u: list[float]) -> None:
     (x, z), metal, height = spot, Paint(pick(d.metal, u[0]), POLE), 6.0 + 2.5 * u[1]
     tip = x - side * 1.6
-    s.limb((x, 0, z), (x, height, z), (0.26, 0.16), metal)
+    s.limb((x, 0, z), (x, height, z), (0.36, 0.24), metal)
     s.limb((x, height, z), (tip, height + 0.3, z), (0.14, 0.12), metal)
     s.upright((tip - 0.35, tip + 0.35, height + 0.16, height + 0.36), z, metal, 1.2)
     s.shade([(x - 0.08, z), (x + 0.08, z)], 0.0, height)
@@ -190,7 +190,7 @@ def traffic_light(s: Sketch, d: Any, side: int, spot: tuple[float, float], u: li
     """A light on a kerb post or, as chance has it, hung over the road from a mast."""
     (x, z), metal, box = spot, Paint(pick(d.metal, u[0]), POLE), Paint(pick(d.housing, u[1]), LIGHT)
     heads, mast, reach = [(x, 2.6)], u[2] < d.mast, x - side * (3.2 + 2.0 * u[3])
-    s.limb((x, 0, z), (x, 5.9 if mast else 3.4, z), (0.26, 0.2), metal)
+    s.limb((x, 0, z), (x, 5.9 if mast else 3.4, z), (0.36, 0.28), metal)
     if mast:
         s.limb((x, 5.7, z), (reach, 5.9, z), (0.2, 0.14), metal)
         heads += [(reach, 4.9), ((reach + x) / 2, 4.85)]
@@ -206,7 +206,7 @@ def traffic_light(s: Sketch, d: Any, side: int, spot: tuple[float, float], u: li
 def sign(s: Sketch, d: Any, spot: tuple[float, float], u: list[float]) -> None:
     """A traffic sign (disc, triangle, square or panel) on its pole."""
     (x, z), kind, y, r = spot, int(u[1] * 4), 2.35 + 0.5 * u[2], 0.44 + 0.12 * u[3]
-    s.limb((x, 0, z), (x, y + r, z), (0.13, 0.13), Paint(pick(d.metal, u[0]), POLE))
+    s.limb((x, 0, z), (x, y + r, z), (0.2, 0.2), Paint(pick(d.metal, u[0]), POLE))
     for name, colour, disc in (("plates", d.sign[kind], r), ("faces", PALE, 0.68 * r)):
         outline, scale = (tables()["signs"][name][kind - 1], r) if kind else (CIRCLE, disc)
         s.face([(x + scale * a, y + scale * b, z) for a, b in outline], Paint(colour, SIGN))

@@ -199,7 +199,7 @@ class Street:
     def place_people(self) -> None:
         """On the pavements, and at a crossroads on the zebra crossing."""
         for n, row in enumerate(self.table["people"]):
-            side, z, v = (1 if row[0] < 0.5 else -1), within((5.5, 34.0), row[1]), row[2]
+            side, z, v = (1 if row[0] < 0.5 else -1), within((5.0, 27.0), row[1]), row[2]
             x = side * (self.kerb[side] + 0.5 + (self.pavement[side] - 0.8) * v)
             if n > 14 and self.cross < NOWHERE:
                 x, z = within((-5.0, 4.0), v), self.cross - 9.3

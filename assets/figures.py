@@ -1,0 +1,76 @@
+"""Make the README's pictures again: `python assets/figures.py` (from MiniCity and the committed slim checkpoints)."""
+
+import minida  # noqa: I001 (before torch)
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from minida.viz.views import colorize, to_rgb
+
+FOLDER = Path(__file__).resolve().parent
+INK, PAPER = (68, 68, 72), (255, 255, 255)
+
+
+def font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size)
+
+
+def grid(rows: list[list[np.ndarray]], titles: list[str], names: list[str], gap: int = 10) -> Image.Image:
+    """Pictures of one size in a grid, a title above each column and a name left of each row."""
+    height, width = rows[0][0].shape[:2]
+    left, top = 84 if any(names) else gap, 44 if any(titles) else gap
+    sheet = Image.new("RGB", (left + len(rows[0]) * (width + gap), top + len(rows) * (height + gap)), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for column, title in enumerate(titles):
+        draw.text((left + column * (width + gap) + width / 2, top / 2), title, INK, font(22), anchor="mm")
+    for line, (pictures, name) in enumerate(zip(rows, names, strict=True)):
+        y = top + line * (height + gap)
+        draw.text((left / 2, y + height / 2), name, INK, font(22), anchor="mm")
+        for column, picture in enumerate(pictures):
+            sheet.paste(Image.fromarray(picture), (left + column * (width + gap), y))
+    return sheet
+
+
+def contact_sheet() -> Image.Image:
+    """Both domains of MiniCity, image beside labels."""
+    rows = []
+    for domain, indices in (("game", (30, 34, 35)), ("real", (30, 32, 35))):
+        city = minida.data.MiniCity(domain, size=(256, 512), n=40)
+        for index in indices:
+            rows.append([to_rgb(city.image(index)), colorize(city.labels(index))])
+    paired = [rows[k] + rows[k + 3] for k in range(3)]
+    return grid(paired, ["game", "its labels", "real", "its labels"], [""] * 3)
+
+
+def gap_strip() -> Image.Image:
+    """One scene while the gap opens."""
+    gaps = (0.0, 0.25, 0.5, 0.75, 1.0)
+    row = [to_rgb(minida.data.MiniCity("real", size=(256, 512), n=40, gap=gap).image(30)) for gap in gaps]
+    return grid([row], [f"gap {gap:g}" for gap in gaps], [""])
+
+
+def shift() -> Image.Image:
+    """What two networks of one form, trained on game and on real, see in streets of the real domain."""
+    city = minida.data.MiniCity("real", "val", size=(96, 192), n=60)
+    models = [minida.load(FOLDER / "checkpoints" / f"slim-{domain}.safetensors") for domain in ("game", "real")]
+    rows = []
+    for index in (12, 31, 47):
+        normal = minida.data.normalise(city.image(index)[None])
+        views = [to_rgb(city.image(index)), *(colorize(m.probs(normal)[0].argmax(0)) for m in models)]
+        views.append(colorize(city.labels(index)))
+        rows.append([np.array(Image.fromarray(view).resize((512, 256), 0 if n else 2)) for n, view in enumerate(views)])
+    return grid(rows, ["real street", "trained on game", "trained on real", "truth"], [""] * 3)
+
+
+def main() -> None:
+    for name, draw in (("contact-sheet", contact_sheet), ("gap", gap_strip), ("domain-shift", shift)):
+        sheet = draw()
+        sheet = sheet.resize((1600, round(sheet.height * 1600 / sheet.width)), Image.Resampling.LANCZOS)
+        sheet.quantize(160, dither=Image.Dither.NONE).save(FOLDER / f"{name}.png", optimize=True)
+        print(FOLDER.name, f"{name}.png", sheet.size)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Tables of stored results: grouped, filtered, with the deviation over seeds."""
+
+import json
+
+import pytest
+
+from minida.teach.results import results_table
+
+
+def run(seed, miou, **fields):
+    return {"seed": seed, "miou": miou, "tail_miou": miou / 2, "pixel_accuracy": 0.9, **fields}
+
+
+@pytest.fixture
+def stored(tmp_path):
+    runs = [
+        *(run(seed, miou, optimizer="sgd", preset="notebook") for seed, miou in enumerate((0.5, 0.52, 0.54))),
+        run(0, 0.3, optimizer="adam", preset="notebook"),
+        run(0, 0.7, optimizer="sgd", preset="cpu"),
+        run(0, 0.4, optimizer="sgd", preset="notebook", variant="plain"),
+    ]
+    file = tmp_path / "supervised.json"
+    file.write_text(json.dumps({"command": "make them again", "runs": runs}))
+    return file
+
+
+def test_mean_and_sample_deviation_over_seeds(stored):
+    head, sgd, adam, made = results_table(stored, ["optimizer"], preset="notebook", variant=None).splitlines()
+    assert head.split()[:2] == ["optimizer", "seeds"]
+    assert sgd.split()[:5] == ["sgd", "3", "52.0", "±", "2.0"]  # by hand: 50, 52, 54
+    assert adam.split()[:3] == ["adam", "1", "30.0"] and "±" not in adam  # one run has no deviation
+    assert made == "made by: make them again"
+
+
+def test_a_seed_counts_once(stored):
+    content = json.loads(stored.read_text())
+    content["runs"] *= 2
+    stored.write_text(json.dumps(content))
+    assert "52.0 ± 2.0" in results_table(stored, ["optimizer"], preset="notebook", variant=None)
+
+
+def test_a_missing_field_is_the_default(stored):
+    table = results_table(stored, ["optimizer", "variant"], preset=["notebook"])
+    assert [line.split()[:2] for line in table.splitlines()[1:-1]] == [
+        ["sgd", "default"], ["adam", "default"], ["sgd", "plain"],
+    ]  # fmt: skip
+
+
+def test_says_how_to_make_what_is_missing(tmp_path, stored):
+    for text in (
+        results_table(tmp_path / "none.json", ["optimizer"], "minida train supervised"),
+        results_table(stored, ["optimizer"], "minida train supervised", preset="gpu"),
+    ):
+        assert "no stored results here yet" in text
+    assert "minida train supervised" in results_table(tmp_path / "none.json", ["seed"], "minida train supervised")
