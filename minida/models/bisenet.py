@@ -25,21 +25,19 @@ def conv_bn_relu(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
-def interpolation_matrix(size: int, new_size: int, like: Tensor) -> Tensor:
-    """(new_size, size) float32: row i holds the weights of linear interpolation at output i."""
-    identity = torch.eye(size, device=like.device)[None]
-    return F.interpolate(identity, size=new_size, mode="linear", align_corners=False)[0].T
-
-
 def upsample(logits: Tensor, height: int, width: int) -> Tensor:
     """Bilinear upsampling as two matrix products, A_h X A_w^T: (B, C, h, w) -> (B, C, height, width) float32.
 
     The same values as F.interpolate(mode="bilinear"); its gradient is a matrix product too, which is several
     times faster on a CPU and, unlike the scatter of F.interpolate on a GPU, gives the same sums every run.
     """
+
+    def weights(size: int, new_size: int) -> Tensor:  # (new_size, size): row i makes output i
+        identity = torch.eye(size, device=logits.device)[None]
+        return F.interpolate(identity, size=new_size, mode="linear", align_corners=False)[0].T
+
     with torch.autocast(logits.device.type, enabled=False):
-        rows = interpolation_matrix(logits.shape[2], height, logits)
-        columns = interpolation_matrix(logits.shape[3], width, logits)
+        rows, columns = weights(logits.shape[2], height), weights(logits.shape[3], width)
         return rows @ (logits.float().contiguous() @ columns.T)
 
 
@@ -222,28 +220,24 @@ class BiSeNet(nn.Module):
 
 
 def load_body(network: nn.Module, weights: str) -> None:
-    """Put classification weights into a context network: "imagenet", or the path of a state dict.
+    """Put classification weights into a context network: "imagenet" (torchvision's), or a state dict's file.
 
     Raises:
-        ValueError: no such weights for this network, no network connection and no cached copy, or a file
-            that is not a matching state dict.
+        ValueError: no such weights for this network, nothing to download them with, or a file that does not fit.
     """
     if weights == "imagenet":
-        names = {1: "ResNet18_Weights", 3: "ResNet101_Weights"}
         if not isinstance(network, torchvision.models.ResNet):
             raise ValueError("weights='imagenet' needs backbone resnet18 or resnet101; slim has none")
-        table = getattr(torchvision.models, names[2 * (len(network.layer3) > 2) + 1])
+        name = "ResNet18_Weights" if len(network.layer3) == 2 else "ResNet101_Weights"
         try:
-            state = table.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+            state = getattr(torchvision.models, name).IMAGENET1K_V1.get_state_dict(check_hash=True)
         except OSError as error:
-            raise ValueError(
-                f"ImageNet weights could not be downloaded ({error}); give weights=FILE with a state dict"
-            ) from error
-    else:
-        if not Path(weights).is_file():
-            raise ValueError(f"weights {weights!r}: no such file; give 'imagenet', a state dict's path or None")
+            wanted = "give weights=FILE with a state dict"
+            raise ValueError(f"ImageNet weights could not be downloaded ({error}); {wanted}") from error
+    elif Path(weights).is_file():
         state = torch.load(weights, map_location="cpu", weights_only=True)
-    state = {key: value for key, value in state.items() if not key.startswith("fc.")}
+    else:
+        raise ValueError(f"weights {weights!r}: no such file; give 'imagenet', a state dict's path or None")
     missing, unexpected = network.load_state_dict(state, strict=False)
     wrong = [key for key in (*missing, *unexpected) if not key.startswith("fc.")]
     if wrong:

@@ -1,0 +1,66 @@
+"""Write the README's results from the stored runs: `python assets/results/table.py`. A test fails when they drift."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+FOLDER = Path(__file__).resolve().parent
+README = FOLDER.parents[1] / "README.md"
+START, END = "<!-- results: made by python assets/results/table.py -->", "<!-- end of results -->"
+ROWS = (
+    ("ResNet-18, trained on `game` (source-only)", "cpu-source-only"),
+    ("ResNet-18, trained on `real` (oracle)", "cpu-oracle"),
+    ("slim, trained on `game` (source-only)", "notebook-source-only"),
+    ("slim, trained on `real` (oracle)", "notebook-oracle"),
+)
+
+
+def spread(runs: list[dict], key: str) -> str:
+    values = 100 * np.array([run[key] for run in runs])
+    return f"{values.mean():.1f} ± {values.std(ddof=1):.1f}" if len(runs) > 1 else f"{values[0]:.1f}"
+
+
+def table() -> str:
+    stored = json.loads((FOLDER / "supervised.json").read_text(encoding="utf-8"))
+    runs = {record["name"]: record for record in stored["runs"]}
+    lines = [
+        "| network on streets of `real` (val) | mIoU | tail mIoU | pixels right | seeds |",
+        "|---|---|---|---|---|",
+    ]
+    found = {}
+    for title, prefix in ROWS:
+        found[prefix] = group = [run for name, run in runs.items() if name.rpartition("-")[0] == prefix]
+        cells = [spread(group, key) for key in ("miou", "tail_miou", "pixel_accuracy")]
+        lines.append(f"| {title} | {' | '.join(cells)} | {len(group)} |")
+    ratio = np.mean([r["miou"] for r in found["cpu-source-only"]]) / np.mean([r["miou"] for r in found["cpu-oracle"]])
+    example = found["cpu-oracle"][0]
+    lines += [
+        "",
+        f"In %, mean ± standard deviation over seeds. The source-only ResNet-18 keeps {100 * ratio:.0f} % of the "
+        f"oracle's mIoU: that is the gap this course works on. 500 training and 500 val images of 96×192 each, "
+        f"{example['steps']:,} steps (`cpu` preset) or {found['notebook-oracle'][0]['steps']} (`notebook`), from "
+        f"scratch, on {example['device'].split(',')[0]}, {example['precision']}.",
+    ]
+    if "camvid-0" in runs:
+        run = runs["camvid-0"]
+        lines += [
+            "",
+            f"Real photographs: CamVid's 367 training images from scratch, ResNet-18 at {run['size'][0]}×"
+            f"{run['size'][1]}, {run['steps']:,} steps, {run['seconds'] / 60:.1f} minutes on {run['device']}: "
+            f"**{100 * run['miou']:.1f} mIoU** over 11 classes on its val split, counted at 360×480 (one seed; "
+            f"`{run['command']}`).",
+        ]
+    lines += ["", f"Made again by `{stored['command']}`; every run is in `assets/results/supervised.json`."]
+    return "\n".join(lines)
+
+
+def updated(readme: str) -> str:
+    """The README with the table between its marks replaced."""
+    before, _, rest = readme.partition(START)
+    return f"{before}{START}\n\n{table()}\n\n{END}{rest.partition(END)[2]}"
+
+
+if __name__ == "__main__":
+    README.write_text(updated(README.read_text(encoding="utf-8")), encoding="utf-8")
+    print(table())
