@@ -12,9 +12,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from minida.storage import halve
+
 ROOT = Path(__file__).resolve().parents[2]
 GAME = ["--source", "minicity:game", "--target", "minicity:real"]
 REAL = ["--source", "minicity:real"]
+CHECKPOINTS = {"slim-game": "notebook-source-only-0", "slim-real": "notebook-oracle-0"}
 
 
 def commands(camvid: str | None) -> dict[str, list[str]]:
@@ -30,7 +33,7 @@ def commands(camvid: str | None) -> dict[str, list[str]]:
             end = ["--preset", "notebook", "--optimizer", optimizer, "--seed", str(seed)]
             table[f"notebook-{optimizer}-{seed}"] = [*REAL, *end]
     if camvid:
-        table["camvid-0"] = ["--source", f"camvid:{camvid}", "--preset", "cpu", "--size", "192x256", "--steps", "1800"]
+        table["camvid-0"] = ["--source", f"camvid:{camvid}", "--preset", "cpu", "--size", "176x240", "--steps", "1500"]
     return table
 
 
@@ -65,6 +68,10 @@ def main() -> None:
             part = target.with_suffix(".part")
             part.write_text(text + "\n", encoding="utf-8")
             part.replace(target)
+    for name, made_by in CHECKPOINTS.items():
+        folder = ROOT / "runs" / "results" / made_by
+        if (folder / "result.json").exists():
+            halve(folder, ROOT / "assets" / "checkpoints" / f"{name}.safetensors")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ class PredictionExplorer(widgets.VBox):
         self.networks, self.dataset = dict(networks), dataset
         self.predict = lru_cache(64)(lambda name, n: predict_image(networks[name], dataset[n][0], dataset.size))
         numbers = dial("Image", widgets.IntSlider, widgets.BoundedIntText, min=0, max=len(dataset) - 1, value=0)
-        look = {"layout": {"width": "max-content"}, "style": {"description_width": "5em", "button_width": "8em"}}
+        look = {"layout": {"width": "max-content"}, "style": {"description_width": "5em", "button_width": "7em"}}
         self.number, _ = numbers.children
         self.network = widgets.ToggleButtons(options=list(networks), description="Network", **look)
         self.view = widgets.ToggleButtons(options=VIEWS, value="prediction", description="View", **look)

@@ -35,9 +35,11 @@ def test_every_control_by_keyboard(open_notebook, screenshots):
     page.wait_for_selector(PICTURE, timeout=60_000)
     page.locator(".noUi-handle").first.focus()
     changes(page, lambda: page.keyboard.press("ArrowRight"), "Image 1, prediction. oracle")
-    changes(page, lambda: press(page, "source-only"), "Image 1, prediction. source-only")
-    for view in ("image", "truth", "errors", "prediction"):
-        changes(page, lambda view=view: press(page, view), f"Image 1, {view}. source-only")
-    page.locator("input[type=number]").first.fill("3")
-    changes(page, lambda: page.keyboard.press("Enter"), "Image 3, prediction")
     page.screenshot(path=screenshots / "prediction-explorer.png")
+    changes(page, lambda: press(page, "source-only"), "Image 1, prediction. source-only")
+    for view in ("truth", "prediction", "errors", "image"):
+        changes(page, lambda view=view: press(page, view), f"Image 1, {view}. source-only")
+    page.locator(".widget-text input, input[type=number]").first.focus()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("3")
+    changes(page, lambda: page.keyboard.press("Enter"), "Image 3, image")
