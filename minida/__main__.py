@@ -107,6 +107,15 @@ def info(options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
+def pair(text: str) -> tuple[float, float]:
+    """ "0.5,2" -> (0.5, 2.0)."""
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no range; expected LOW,HIGH, such as 0.5,2") from None
+    return low, high
+
+
 TRAIN: dict[str, tuple[Callable | None, str]] = {
     "source": (str, "labelled data set: minicity:game, minicity:real, camvid:DIR, folder:DIR"),
     "target": (str, "unlabelled data set; the evaluation is on its val split, else on the source's"),
@@ -119,6 +128,10 @@ TRAIN: dict[str, tuple[Callable | None, str]] = {
     "batch_size": (int, "images a step"),
     "optimizer": (str, ", ".join(LEARNING_RATES)),
     "lr": (float, "initial learning rate (default: the optimiser's own)"),
+    "scale": (pair, "range of the random scale before the crop, such as 0.5,2"),
+    "jitter": (float, "brightness, contrast and saturation change by up to this factor"),
+    "blur": (float, "probability of a Gaussian blur"),
+    "noise": (float, "largest deviation of Gaussian noise, as a share of the full range"),
     "seed": (int, "of the weights, the order of the images and every augmentation"),
     "precision": (str, "float32, bfloat16 or auto"),
     "device": (str, "cpu, cuda or auto"),

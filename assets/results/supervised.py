@@ -1,6 +1,7 @@
 """Make supervised.json again: `python assets/results/supervised.py [--only TEXT] [--camvid DIR]`.
 
-Source-only and oracle at the presets `notebook` and `cpu`, the optimisers of notebook 01, each with three seeds;
+Source-only and oracle at the presets `notebook` and `cpu`, the optimisers and the ablation of notebook 01, each with
+three seeds;
 with --camvid the real photographs, one seed. Run folders are kept in runs/results: a finished run is not run
 again, a stopped one goes on. About an hour on two cores.
 """
@@ -17,6 +18,7 @@ from minida.storage import halve
 ROOT = Path(__file__).resolve().parents[2]
 GAME = ["--source", "minicity:game", "--target", "minicity:real"]
 REAL = ["--source", "minicity:real"]
+PLAIN = ["--scale", "1,1", "--jitter", "0", "--blur", "0", "--noise", "0"]
 CHECKPOINTS = {"slim-game": "notebook-source-only-0", "slim-real": "notebook-oracle-0"}
 
 
@@ -32,6 +34,9 @@ def commands(camvid: str | None) -> dict[str, list[str]]:
         for seed in (0, 1, 2):
             end = ["--preset", "notebook", "--optimizer", optimizer, "--seed", str(seed)]
             table[f"notebook-{optimizer}-{seed}"] = [*REAL, *end]
+    for seed in (0, 1, 2):
+        end = ["--preset", "notebook", "--seed", str(seed)]
+        table[f"notebook-unaugmented-{seed}"] = [*GAME, *PLAIN, *end]
     if camvid:
         table["camvid-0"] = ["--source", f"camvid:{camvid}", "--preset", "cpu", "--size", "176x240", "--steps", "1500"]
     return table
@@ -59,6 +64,8 @@ def main() -> None:
             record = run(name, arguments)
             shown = [argument.replace(options.camvid or "\0", "DIR") for argument in arguments]
             records[name] = {"name": name, "command": shlex.join(["minida", "train", "supervised", *shown]), **record}
+            if "unaugmented" in name:
+                records[name]["variant"] = "not augmented"
             for key in ("source", "data"):
                 records[name][key] = records[name][key].replace(options.camvid or "\0", "DIR")
             text = json.dumps(
