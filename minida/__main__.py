@@ -1,6 +1,7 @@
 """The command line: `python -m minida VERB …`, also installed as `minida`."""
 
 import argparse
+import dataclasses
 import difflib
 import json
 import os
@@ -68,7 +69,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         print(report)
         for name, value in report.iou.items():
             print(f"  {name:14s} {100 * value:5.1f}")
-    return report.as_dict()
+    return dataclasses.asdict(report)
 
 
 def predict(options: argparse.Namespace) -> dict[str, Any]:

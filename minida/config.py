@@ -78,9 +78,6 @@ class Config:
         """The data set that evaluation is on: the target, where there is one."""
         return self.target or self.source
 
-    def as_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
 
 LEARNING_RATES = {"sgd": 8e-2, "adam": 1e-2, "rmsprop": 1e-2}  # from scratch, slim; best on the tune split
 

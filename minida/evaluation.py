@@ -1,7 +1,6 @@
 """One way to score a model: every image once, counts at the labels' own size, mIoU over the data set's classes."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from tqdm.auto import tqdm
@@ -26,9 +25,6 @@ class Report:
     images: int
     data: str
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
     def __str__(self) -> str:
         return (
             f"{100 * self.miou:.1f} mIoU, {100 * self.tail_miou:.1f} tail mIoU, "
@@ -38,11 +34,7 @@ class Report:
 
 @torch.inference_mode()
 def evaluate(
-    model: BiSeNet,
-    dataset: SegmentationDataset,
-    batch_size: int = 8,
-    precision: str = "auto",
-    progress: bool = False,
+    model: BiSeNet, dataset: SegmentationDataset, batch_size: int = 8, precision: str = "auto", progress: bool = False
 ) -> Report:
     """Score a model on a labelled data set; its training mode is restored afterwards.
 

@@ -35,10 +35,6 @@ class ConfusionMatrix:
         pairs = torch.bincount(pair[0] * c + pair[1], minlength=c * c)
         self.counts += pairs.view(c, c).cpu().numpy()
 
-    def merge(self, other: "ConfusionMatrix") -> None:
-        """Add another matrix's counts (a shard of the same data set)."""
-        self.counts += other.counts
-
     def iou(self) -> np.ndarray:
         """(C,) float64: TP / (TP + FP + FN), NaN for an absent class."""
         hits = np.diag(self.counts)

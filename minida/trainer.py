@@ -90,10 +90,12 @@ class Trainer:
         if resume and self.folder.checkpoint.exists():
             self._resume()
         else:
-            write_json(self.folder.config, self.config.as_dict())
+            write_json(self.folder.config, dataclasses.asdict(self.config))
             self.folder.history.write_text("", encoding="utf-8")
         started = time.perf_counter() - self.seconds
-        with interruptible() as interrupted, self._bar() as bar:
+        bar = tqdm(total=self.config.steps, initial=self.step, unit="step", disable=not self.progress)
+        bar.set_description(self.folder.path.name)
+        with interruptible() as interrupted, bar:
             saved = time.perf_counter()
             for batch in self._batches():
                 self._update(batch)
@@ -167,10 +169,6 @@ class Trainer:
         if self.callback is not None:
             self.callback(self.step, record)
 
-    def _bar(self) -> tqdm:
-        name = self.folder.path.name
-        return tqdm(total=self.config.steps, initial=self.step, desc=name, unit="step", disable=not self.progress)
-
     def _save_checkpoint(self) -> None:
         self._check_finite()  # never write weights that are no numbers
         state = {"step": self.step, "seconds": self.seconds, "method": self.method.state_dict()}
@@ -193,18 +191,7 @@ class Trainer:
 
     def record(self) -> dict[str, Any]:
         """The run as one record of results: what it was, what it cost, what it reached."""
-        kept = (
-            "method",
-            "protocol",
-            "preset",
-            "seed",
-            "steps",
-            "source",
-            "target",
-            "labeled",
-            "backbone",
-            "size",
-        )
+        kept = ("method", "protocol", "preset", "seed", "steps", "source", "target", "labeled", "backbone", "size")
         return {
             **{name: getattr(self.config, name) for name in kept},
             "optimizer": self.config.optimizer,
@@ -216,7 +203,7 @@ class Trainer:
             "versions": {
                 "minida": minida.__version__, "torch": torch.__version__, "torchvision": torchvision.__version__,
             },
-            **self.report.as_dict(),
+            **dataclasses.asdict(self.report),
         }  # fmt: skip
 
 
@@ -280,7 +267,7 @@ def train(
     trainer = Trainer(config, folder, callback, progress)
     if folder.exists():
         stored = json.loads(folder.config.read_text(encoding="utf-8"))
-        wanted = json.loads(json.dumps(trainer.config.as_dict()))
+        wanted = json.loads(json.dumps(dataclasses.asdict(trainer.config)))
         changed = [key for key in wanted if stored.get(key) != wanted[key]]
         if changed:
             key = changed[0]

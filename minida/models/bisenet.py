@@ -46,9 +46,7 @@ class SpatialPath(nn.Sequential):
 
     def __init__(self, width: int = 64):
         super().__init__(
-            conv_bn_relu(3, width, 2),
-            conv_bn_relu(width, 2 * width, 2),
-            conv_bn_relu(2 * width, 4 * width, 2),
+            conv_bn_relu(3, width, 2), conv_bn_relu(width, 2 * width, 2), conv_bn_relu(2 * width, 4 * width, 2)
         )
 
 

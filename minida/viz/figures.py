@@ -65,12 +65,7 @@ def class_bars(
     for number, (label, look) in enumerate(styles_of(values).items()):
         places = centres + (number - (len(values) - 1) / 2) * thickness
         shares = 100 * np.nan_to_num(to_array(values[label]).astype(float))
-        bar = {
-            "facecolor": look["color"],
-            "edgecolor": "white",
-            "hatch": HATCHES[number % 5],
-            "linewidth": 0.4,
-        }
+        bar = {"facecolor": look["color"], "edgecolor": "white", "hatch": HATCHES[number % 5], "linewidth": 0.4}
         ax.barh(places, shares, 0.92 * thickness, label=label, **bar)
     for index in tail:
         ax.axhspan(index - 0.5, index + 0.5, color="#f3f3f3", zorder=0)
@@ -140,10 +135,6 @@ def iou_table(reports: Mapping[str, object]) -> str:
     lines = [f"{'IoU in %':<16}" + "".join(f"  {name}" for name in columns)]
     for name in dict.fromkeys(name for field in fields for name in field["iou"]):
         lines.append(row(name + " *" * (name in tail), [field["iou"].get(name) for field in fields]))
-    for label, key in (
-        ("mIoU", "miou"),
-        ("tail mIoU (*)", "tail_miou"),
-        ("pixel accuracy", "pixel_accuracy"),
-    ):
+    for label, key in (("mIoU", "miou"), ("tail mIoU (*)", "tail_miou"), ("pixel accuracy", "pixel_accuracy")):
         lines.append(row(label, [field[key] for field in fields]))
     return "\n".join(lines)

@@ -18,10 +18,7 @@ from minida.data.transforms import Augmentation
 from minida.types import CITYSCAPES, CLASSES, IGNORE
 
 REAL = Path(os.environ.get("MINIDA_CAMVID") or Path(__file__).resolve().parents[2].parent / "shared/data/camvid")
-CLASSES_JSON = [
-    {"name": "water", "color": [0, 0, 255], "id": 7},
-    {"name": "land", "color": [0, 255, 0], "id": 3},
-]
+CLASSES_JSON = [{"name": "water", "color": [0, 0, 255], "id": 7}, {"name": "land", "color": [0, 255, 0], "id": 3}]
 
 
 def write(path: Path, pixels: np.ndarray) -> None:
@@ -181,10 +178,7 @@ def test_missing_partners_are_found_on_opening(camvid: Path) -> None:
     with pytest.raises(ValueError, match=r"\(and 1 more: minida info --data camvid:"):
         data.open(f"camvid:{camvid}")
     data.open(f"camvid:{camvid}", "val")
-    assert [line.split(": ")[0] for line in data.inspect(f"camvid:{camvid}")] == [
-        str(image),
-        str(labels / "0002.png"),
-    ]
+    assert [line.split(": ")[0] for line in data.inspect(f"camvid:{camvid}")] == [str(image), str(labels / "0002.png")]
 
 
 def test_an_empty_folder_and_hidden_files(plain: Path) -> None:
@@ -214,10 +208,7 @@ def test_broken_content_is_named_when_read_and_listed_at_once_by_inspect(camvid:
     expected = {
         "bad0": (dataset.image, r"bad0.png: cannot be read \(.*truncated.*\); copy it again"),
         "bad1": (dataset.labels, r"bad1.png: is 20×10; expected 20×12 as bad1.png, replace one"),
-        "bad2": (
-            dataset.labels,
-            r"bad2.png: holds the number\(s\) 19, 40; expected 0 to 10, or 11",
-        ),
+        "bad2": (dataset.labels, r"bad2.png: holds the number\(s\) 19, 40; expected 0 to 10, or 11"),
         "bad3": (dataset.labels, r"bad3.png: has mode RGB; expected one number a pixel"),
     }
     for name, (read, message) in expected.items():
@@ -305,10 +296,7 @@ def test_an_unlabelled_folder_serves_as_target(plain: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (
-            "camvd:x",
-            "unknown kind of data set 'camvd' in 'camvd:x'; did you mean 'camvid'.*minicity, camvid, folder",
-        ),
+        ("camvd:x", "unknown kind of data set 'camvd' in 'camvd:x'; did you mean 'camvid'.*minicity, camvid, folder"),
         ("photos", "unknown kind of data set 'photos'"),
         ("folder:", "names no folder; expected folder:DIR"),
         ("minicity:gme", "unknown domain 'gme'.*did you mean 'game'"),

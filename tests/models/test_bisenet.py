@@ -11,8 +11,7 @@ def parameters(module):
 
 
 @pytest.mark.parametrize(
-    ("backbone", "whole", "without_aux"),
-    [("resnet18", 12_068_672, 12_054_042), ("resnet101", 48_752_192, 48_693_786)],
+    ("backbone", "whole", "without_aux"), [("resnet18", 12_068_672, 12_054_042), ("resnet101", 48_752_192, 48_693_786)]
 )
 def test_parameter_counts_of_the_report(backbone, whole, without_aux):
     model = minida.BiSeNet(19, backbone)

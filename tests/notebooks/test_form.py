@@ -240,21 +240,13 @@ def markdown(source):
 
 FAULTS = [
     (ordered, cell("x") | {"execution_count": None}, "execution count None"),
-    (
-        ordered,
-        cell("x", {"output_type": "error", "ename": "E", "evalue": "", "traceback": []}),
-        "shows an error",
-    ),
+    (ordered, cell("x", {"output_type": "error", "ename": "E", "evalue": "", "traceback": []}), "shows an error"),
     (size, markdown("word " * 100), "100 words"),
     (size, markdown("$a b c$ [one](two.md) <b>two</b>\n\n```\nthree four\n```\n"), "2 words"),
     (size, markdown("## no title"), "begin with the title"),
     (clean, cell("x", tags=["raises-exception"]), "tag raises-exception"),
     (clean, cell("# NBVAL_SKIP\nx"), "steers nbval"),
-    (
-        clean,
-        cell("x", {"output_type": "stream", "name": "stdout", "text": "/home/me/a.py"}),
-        "path of the machine",
-    ),
+    (clean, cell("x", {"output_type": "stream", "name": "stdout", "text": "/home/me/a.py"}), "path of the machine"),
     (clean, cell("open('C:\\\\Users')"), "path of the machine"),
     (clean, cell("x", execution={"a": 1}), "timings"),
     (checked, cell("x", tags=["nbval-check-output"]), "prints nothing"),
@@ -262,11 +254,7 @@ FAULTS = [
     (figures, cell("x", html("<figure><img src='a' alt='short'></figure>")), "without alternative text"),
     (figures, cell("x", html("<img src='a'>")), "without alternative text"),
     (figures, markdown("![short](a.png)"), "without alternative text"),
-    (
-        figures,
-        cell("x", {"output_type": "display_data", "metadata": {}, "data": {"image/png": "a"}}),
-        "image/png",
-    ),
+    (figures, cell("x", {"output_type": "display_data", "metadata": {}, "data": {"image/png": "a"}}), "image/png"),
     (python, cell("%timeit x"), "not plain Python"),
     (python, cell("!ls"), "not plain Python"),
     (python, cell("import torch\nimport minida"), "import minida before torch"),
