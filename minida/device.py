@@ -15,8 +15,7 @@ def resolve_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device {name!r} cannot be used ({reason}); expected cpu, cuda or auto") from None
+        raise ValueError(f"device {name!r} cannot be used; expected cpu, cuda or auto") from error
     return device
 
 

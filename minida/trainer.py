@@ -102,7 +102,7 @@ class Trainer:
                 done = self.step == self.config.steps
                 self.seconds = time.perf_counter() - started
                 if done or self.step % self.config.log_every == 0 or self.step % self.config.eval_every == 0:
-                    self._log(batch, bar)
+                    self._log(bar)
                 bar.update()
                 stop = interrupted.is_set()
                 if done or stop or time.perf_counter() - saved > CHECKPOINT_SECONDS:
@@ -151,11 +151,11 @@ class Trainer:
                 f"lower the learning rate ({self.config.learning_rate:g}) or set precision=float32"
             )
 
-    def _log(self, batch: Batch, bar: tqdm) -> None:
+    def _log(self, bar: tqdm) -> None:
         self._check_finite()
-        record = {"step": self.step, **{name: value.item() for name, value in self.losses.items()}}
-        record["lr"] = next(iter(self.method.optimizers.values())).param_groups[0]["lr"]
-        record["seconds"] = round(self.seconds, 2)
+        lr = next(iter(self.method.optimizers.values())).param_groups[0]["lr"]
+        losses = {name: value.item() for name, value in self.losses.items()}
+        record = {"step": self.step, **losses, "lr": lr, "seconds": round(self.seconds, 2)}
         shown = {"loss": f"{record['loss']:.3f}"}
         if self.step % self.config.eval_every == 0 or self.step == self.config.steps:
             self.report = evaluate(self.method.model, self.data.evaluation, precision=self.config.precision)
@@ -171,8 +171,7 @@ class Trainer:
 
     def _save_checkpoint(self) -> None:
         self._check_finite()  # never write weights that are no numbers
-        state = {"step": self.step, "seconds": self.seconds, "method": self.method.state_dict()}
-        self.folder.save_checkpoint(state)
+        self.folder.save_checkpoint({"step": self.step, "seconds": self.seconds, "method": self.method.state_dict()})
 
     def _resume(self) -> None:
         state = self.folder.load_checkpoint(self.device)
@@ -181,10 +180,9 @@ class Trainer:
         self.history = self.folder.read_history(self.step)
 
     def _finish(self) -> Result:
-        model = self.method.model.eval()
+        model, source = self.method.model.eval(), self.data.source
         if not hasattr(self, "report"):  # a finished run was resumed
             self.report = evaluate(model, self.data.evaluation, precision=self.config.precision)
-        source = self.data.source
         save_model(self.folder.model, model, source.table, source.class_frequency(), self.config.size)
         write_json(self.folder.result, self.record())
         return Result(model, self.history, self.report, self.folder.path)
