@@ -79,7 +79,7 @@ class Config:
         return self.target or self.source
 
 
-LEARNING_RATES = {"sgd": 8e-2, "adam": 1e-2, "rmsprop": 1e-2}  # from scratch, slim; best on the tune split
+LEARNING_RATES = {"sgd": 8e-2, "adam": 1e-2, "rmsprop": 1e-2}  # from scratch; the best tried on the tune split
 
 _PHOTO = {"scale": (0.5, 2.0), "jitter": 0.4, "blur": 0.2, "noise": 0.03}
 PRESETS: dict[str, dict[str, Any]] = {
