@@ -59,9 +59,13 @@ def test_file(path):
 
 
 def test_sizes():
-    core = [path for path in FILES if LEVEL.get(unit(path), 0) <= CORE]
+    # MiniCity's painter is frozen and no part of what a reader of the methods reads: it has a cap of its own.
+    painter = [path for path in FILES if "minicity" in path.parts]
+    assert lines(painter) <= 1150
+    library = [path for path in FILES if path not in painter]
+    core = [path for path in library if LEVEL.get(unit(path), 0) <= CORE]
     assert lines(core) <= 3000, "core: everything down to the trainer"
-    assert lines(FILES) <= 4500
+    assert lines(library) <= 4500
 
 
 IMPORT = """
