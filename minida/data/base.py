@@ -50,18 +50,24 @@ class SegmentationDataset(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         return self.image(index), resize_labels(self.labels(index), self.size)
 
-    def prepare(self) -> None:
-        """Do once what would otherwise be repeated for every image; loaders call it before they start."""
+    def prepare(self, labels: bool | Sequence[int] = True) -> None:
+        """Do once what would otherwise be repeated for every image; loaders call it before they start.
+
+        `labels`: True prepares those of all images too, False reads none, indices read theirs alone.
+        """
 
     def check(self) -> list[str]:
         """All that is wrong with the data, one line each; empty when nothing is."""
         return []
 
+    def label_counts(self, index: int) -> np.ndarray:
+        """(256,) pixels of each label of one image, at the labels' own size."""
+        return np.bincount(self.labels(index).flatten(), minlength=256)
+
     def class_frequency(self) -> np.ndarray:
         """(C,) float64 share of each class among the labelled pixels, counted once. Raises: ValueError."""
         if self._frequency is None:
-            counts = sum(np.bincount(self.labels(i).flatten(), minlength=256) for i in range(len(self)))
-            counts = counts[: len(self.table.names)]
+            counts = sum(map(self.label_counts, range(len(self))))[: len(self.table.names)]
             if not counts.any():
                 raise ValueError(f"{self.spec or self.name} has no labelled pixel: every label is {IGNORE}")
             self._frequency = counts / counts.sum()
@@ -75,7 +81,7 @@ class Subset(SegmentationDataset):
         self.dataset, self.indices = dataset, tuple(int(index) for index in indices)
         for attribute in ("spec", "name", "split", "size", "table", "classes", "has_labels"):
             setattr(self, attribute, getattr(dataset, attribute))
-        self.prepare, self.check = dataset.prepare, dataset.check
+        self.check = dataset.check
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -88,6 +94,15 @@ class Subset(SegmentationDataset):
 
     def image_id(self, index: int) -> int:
         return self.dataset.image_id(self.indices[index])
+
+    def label_counts(self, index: int) -> np.ndarray:
+        return self.dataset.label_counts(self.indices[index])
+
+    def prepare(self, labels: bool | Sequence[int] = True) -> None:
+        """All the images: other parts use them too. Of the labels only our own: others may be a target's."""
+        if labels is not False:
+            labels = self.indices if labels is True else [self.indices[index] for index in labels]
+        self.dataset.prepare(labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         return self.dataset[self.indices[index]]  # the whole set may hold a faster way than ours

@@ -1,20 +1,29 @@
-"""Real photographs: images and label files in pairs on disk."""
+"""Real photographs: images and label files in pairs on disk, what all layouts share."""
 
-import json
+import hashlib
+import os
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import PIL
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import get_worker_info
+from tqdm.auto import tqdm
 
+from minida.data import cache
 from minida.data.base import SegmentationDataset, resize_labels
-from minida.types import CITYSCAPES, CLASSES, IGNORE, ClassTable
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 LABEL_MODES = ("L", "P", "I;16")  # the modes in which Pillow returns the stored numbers unchanged
-CACHE_BYTES = 1 << 30  # what one data set keeps in memory, decoded and resized
+KINDS = {"images": ("images",), "labels": ("labels", "counts")}  # what is kept, as which arrays
+FORMAT = 1  # of the cached arrays; count it up when they are made in another way
 OUTSIDE = -1
 
 
@@ -22,107 +31,241 @@ class DataError(ValueError):
     """Something is wrong with the files: one line that names the file, what is expected, and the fix."""
 
 
+class Choice(NamedTuple):
+    """Which pairs of a split are used: all, those that a list names, or `n` drawn at random from either."""
+
+    n: int | None = None
+    seed: int = 0
+    list: str | None = None  # a text file with a name a line
+
+
 def _listing(folder: Path, ending: str) -> dict[str, Path]:
     """Files below `folder` by their relative name without `ending` (by default: without any image ending)."""
     found = {}
     for path in sorted(folder.rglob("*")):
         # A leading dot marks what desktops leave behind ("._0001.png").
-        if path.name.lower().endswith(ending or IMAGE_ENDINGS) and not path.name.startswith("."):
+        if path.name.lower().endswith(ending.lower() or IMAGE_ENDINGS) and not path.name.startswith("."):
             found[path.relative_to(folder).as_posix()[: -len(ending or path.suffix)]] = path
+    if not found:
+        raise DataError(f"{folder}: holds no file *{ending or '.png, *.jpg, …'}; unpack it again")
     return found
 
 
 def open_file(path: Path, header: bool = False) -> Image.Image:
+    """An image, decoded; with `header` alone it has its size and mode, but no pixels. Raises: DataError."""
     try:
-        image = Image.open(path)
-        if not header:
-            image.load()
+        with Image.open(path) as image:
+            if not header:
+                image.load()
     except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for broken files
         reason = str(error).replace(f" {str(path)!r}", "")
         raise DataError(f"{path}: cannot be read ({reason}); copy it again or delete the pair") from None
     return image
 
 
+def _unlike(image: Path, labels: Path) -> str:
+    """The line about a label file that is not as large as its image, by their headers; else nothing."""
+    try:
+        sizes = ["×".join(map(str, open_file(path, header=True).size)) for path in (labels, image)]
+    except DataError:
+        return ""  # said when it is read
+    return f"{labels}: is {sizes[0]}; expected {sizes[1]} as {image.name}, replace one" * (sizes[0] != sizes[1])
+
+
+def _in_threads(read: Callable[[int], Any], indices: Sequence[int]) -> Iterator[Any]:
+    """read(index) of each, in order; Pillow decodes and resizes without holding Python's lock."""
+    yield from map(read, indices[:1])  # alone: who then waits for another process has read no more
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for start in range(1, len(indices), 32):  # no more of them wait in memory
+            yield from pool.map(read, indices[start : start + 32])
+
+
 class PairedFiles(SegmentationDataset):
     """Images with label files beside them; a subclass is one layout: its numbers, classes and two methods.
 
-    `splits(root)` names the splits found; `folders()` gives this split's image and label folder (None for a
-    set without labels). Images are resized bilinearly with antialiasing. Missing files are reported on
-    opening (with `strict=False` by `check` only), broken ones when they are read. Raises: DataError.
+    `splits(root)` names the splits found; `folders()` gives this split's image and label folder (the second need
+    not exist: a set without labels). Images are resized bilinearly with antialiasing. Missing files are reported
+    on opening (with `strict=False` by `check` only), broken ones when they are read. Raises: DataError.
     """
 
     image_ending = label_ending = ""  # what follows the name that an image and its label share
     ids: dict[int, int]  # number in a label file -> training id or IGNORE; any other number is an error
     fix: str = ""  # which numbers are expected, and what to do about others
+    skip_unlike = False  # leave out a pair of unlike sizes, with a warning, instead of failing when it is read
 
     def __init__(
-        self, root: str | Path, split: str = "train", size: tuple[int, int] = (96, 192), strict: bool = True
-    ) -> None:
+        self, root: str | Path, split: str = "train", size: tuple[int, int] = (96, 192), strict: bool = True,
+        choice: Choice | None = None,
+    ) -> None:  # fmt: skip
         self.root, self.split, self.size = Path(root).expanduser(), split, tuple(size)
         self.spec = f"{type(self).__name__.lower()}:{root}"
         self.name = f"{self.root.name} ({split})"
         self.pairs: list[tuple[Path, Path | None]] = []
-        self._cache: dict[tuple[str, int], Tensor] = {}
-        self._cached_bytes = 0
-        self._problems = self._find()
+        self.numbers: list[int] = []  # of each pair in the whole split
+        self._problems: list[str] = []
+        self._skipped: dict[str, str] = {}  # name of a pair of unlike sizes -> what is wrong with it
+        self._rows: dict[str, dict[int, int]] = {}  # of each prepared kind: index -> row of its arrays
+        self._arrays: dict[str, cache.Arrays | None] = {}
+        try:
+            self._find(choice or Choice())
+        except DataError as error:
+            self._problems.append(str(error))
         if strict and self._problems:
             more = f" (and {len(self._problems) - 1} more: minida info --data {self.spec})"
             raise DataError(self._problems[0] + more * (len(self._problems) > 1))
+        if strict and self._skipped:
+            text = f"{self.spec}: {len(self._skipped)} pair(s) skipped, as the label is not as large as its image: "
+            more = f" and {len(self._skipped) - 10} more" * (len(self._skipped) > 10)
+            warnings.warn(text + ", ".join([*self._skipped][:10]) + more, stacklevel=3)
 
-    def _find(self) -> list[str]:
-        """Fill `pairs`; return what is missing, a line each."""
+    def _find(self, choice: Choice) -> None:
+        """Fill `pairs`, and `_problems` with what has no partner."""
         if not self.root.is_dir():
-            return [f"{self.root}: no such folder; check the path of {self.spec}"]
-        try:
-            image_folder, label_folder = self.folders()
-        except DataError as error:
-            return [str(error)]
+            raise DataError(f"{self.root}: no such folder; check the path of {self.spec}")
+        image_folder, self._label_folder = self.folders()
         images = _listing(image_folder, self.image_ending)
-        if not images:
-            return [f"{image_folder}: holds no image; expected *{self.image_ending or '.png, *.jpg, …'}"]
-        self.has_labels = label_folder is not None
-        labels = _listing(label_folder, self.label_ending) if self.has_labels else dict.fromkeys(images)
-        self.pairs = [(path, labels[key]) for key, path in images.items() if key in labels]
-        missing = "{}: has no partner; expected one named {} in {}, or delete it"
-        lonely = [(key, images[key], label_folder) for key in images.keys() - labels.keys()]
-        lonely += [(key, labels[key], image_folder) for key in labels.keys() - images.keys()]
-        return [missing.format(path, key, folder) for key, path, folder in sorted(lonely)]
+        self.has_labels = self._label_folder.is_dir()
+        labels = _listing(self._label_folder, self.label_ending) if self.has_labels else dict.fromkeys(images)
+        lonely = [(key, images[key], self._label_folder, self.label_ending) for key in images.keys() - labels.keys()]
+        lonely += [(key, labels[key], image_folder, self.image_ending) for key in labels.keys() - images.keys()]
+        for key, path, folder, ending in sorted(lonely):
+            missing = f"has no partner; expected one named {key}{ending} in {folder}, or delete it"
+            self._problems.append(f"{path}: {missing}")
+        keys = self.members([key for key in images if key in labels])
+        pairs = [(images[key], labels[key]) for key in keys]
+        self.numbers = self._choose(keys, pairs, choice)
+        self.pairs = [pairs[number] for number in self.numbers]
+
+    def _choose(self, keys: list[str], pairs: list[tuple[Path, Path]], choice: Choice) -> list[int]:
+        """Numbers of the chosen pairs, in order. Where pairs are skipped, no more headers than needed are read."""
+        numbers, chosen = list(range(len(keys))), []
+        if choice.list is not None:
+            places = [folder / Path(choice.list).expanduser() for folder in (self.root, Path())]
+            if not any(path.is_file() for path in places):
+                raise DataError(f"{places[0]}: no such list, nor in the working folder; expected a name a line")
+            named = set(self.read_list(next(filter(Path.is_file, places)), keys))
+            numbers = [number for number in numbers if keys[number] in named]
+        if choice.n is not None:
+            numbers = np.random.default_rng(choice.seed).permutation(numbers).tolist()
+        quiet = not self.skip_unlike or len(numbers) <= 1000
+        for number in tqdm(numbers, "comparing sizes", leave=False, disable=quiet):
+            if len(chosen) == choice.n:
+                break
+            if self.skip_unlike and (line := _unlike(*pairs[number])):
+                self._skipped[keys[number]] = line
+            else:
+                chosen.append(number)
+        if choice.n is not None and len(chosen) < choice.n:
+            found = f"{len(chosen)} in split {self.split!r}, {choice.n} wanted"
+            raise DataError(f"{self.spec}: {found}; ask for fewer (for this split alone: {self.split}=N)")
+        return sorted(chosen)
+
+    def members(self, keys: list[str]) -> list[str]:
+        """Those of the folders' pairs that make up this split."""
+        return keys
+
+    def require(self, *names: str) -> tuple[Path, ...]:
+        """These folders of the root. Raises: DataError that says what is there instead, and where they are."""
+        folders = [self.root, *sorted(path for path in self.root.glob("[!.]*") if path.is_dir()), self.root.parent]
+        whole = [folder for folder in folders if all(os.path.isdir(folder / name) for name in names)]
+        if self.root not in whole:
+            hint = f"; did you mean {whole[0]}?" if whole else ""
+            found = ", ".join(path.name for path in folders[1:-1][:10]) or "none"
+            raise DataError(f"{self.root}: needs the folders {'/ and '.join(names)}/; found {found}{hint}")
+        return tuple(self.root / name for name in names)
+
+    def read_list(self, path: Path, keys: list[str]) -> list[str]:
+        """Those of `keys` that a text file names, a line each. Raises: DataError naming the line."""
+        short = {key: key.rpartition("/")[2] for key in keys}
+        alike = Counter(short.values())
+        known = {short[key]: key for key in keys if alike[short[key]] == 1} | {key: key for key in keys}
+        wanted = f"expected one name a line, such as {keys[0]}" if keys else "there is no pair"
+        found: dict[str, int] = {}
+        for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
+            name = line.strip().replace("\\", "/")
+            if not name or name.startswith("#"):
+                continue
+            endings = (self.image_ending, self.label_ending, *IMAGE_ENDINGS)
+            stem = next((name[: -len(e)] for e in endings if e and name.lower().endswith(e.lower())), name)
+            if stem not in known:
+                raise DataError(f"{path}, line {number}: {name!r} names no pair of split {self.split!r}; {wanted}")
+            if found.setdefault(known[stem], number) != number:
+                raise DataError(f"{path}, line {number}: {name!r} was named in line {found[known[stem]]}; delete one")
+        if not found:
+            raise DataError(f"{path}: names no pair; {wanted}")
+        return [key for key in keys if key in found]
 
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def __getstate__(self) -> dict:
-        return {**self.__dict__, "_cache": {}, "_cached_bytes": 0}  # a worker fills a cache of its own
+    def image_id(self, index: int) -> int:
+        return self.numbers[index]
 
-    def _keep(self, key: tuple[str, int], item: Tensor) -> None:
-        worker = get_worker_info()
-        if self._cached_bytes + item.nbytes <= CACHE_BYTES // (worker.num_workers if worker else 1):
-            self._cache[key] = item
-            self._cached_bytes += item.nbytes
+    def __getstate__(self) -> dict:
+        """A worker process is sent no array: it opens the cache again, or makes those of a small set itself."""
+        return {**self.__dict__, "_arrays": {kind: None for kind, kept in self._arrays.items() if kept is None}}
+
+    def prepare(self, labels: bool | Sequence[int] = True) -> None:
+        """Read and resize all images, and the labels asked for, once: into the cache."""
+        if labels is not False and not self.has_labels:
+            raise DataError(self._unlabelled())
+        self._rows.setdefault("images", {index: index for index in range(len(self))})
+        wanted = range(len(self) if labels else 0) if isinstance(labels, bool) else labels
+        if not self._rows.get("labels", {}).keys() >= set(wanted):
+            self._rows["labels"] = {index: row for row, index in enumerate(wanted)}
+            self._arrays.pop("labels", None)
+        for kind in self._rows:
+            self._kept(kind)
+
+    def _kept(self, kind: str) -> cache.Arrays | None:
+        """The arrays of a kind that was prepared, a row for each of `_rows`; None if the disk has no room."""
+        if kind not in self._arrays:
+            files = [path for index in self._rows[kind] for path in self.pairs[index][: 1 + (kind == "labels")]]
+            stats = [(path.relative_to(self.root).as_posix(), path.stat()) for path in files]
+            facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+            key = repr((FORMAT, PIL.__version__, kind == "labels" and self.ids, facts)).encode()
+            name = f"{type(self).__name__.lower()}-{Path(self.split).name}-{self.size[0]}x{self.size[1]}-{kind}"
+            folder = cache.cache_root() / f"{name}-{hashlib.sha256(key).hexdigest()[:16]}"
+            items = _in_threads(partial(self._read, kind), [*self._rows[kind]])
+            task, otherwise = f"resizing {self.spec} {self.split} {kind}", f"{self.spec} is read from files each time"
+            self._arrays[kind] = cache.keep(folder, KINDS[kind], len(self._rows[kind]), items, task, otherwise)
+        return self._arrays[kind]
+
+    def _item(self, kind: str, index: int) -> cache.Arrays:
+        """What was prepared of one image, else what its files give: see `_read`."""
+        row = self._rows.get(kind, {}).get(index)
+        kept = None if row is None else self._kept(kind)
+        return self._read(kind, index) if kept is None else tuple(array[row] for array in kept)
+
+    def _read(self, kind: str, index: int) -> cache.Arrays:
+        """("images") pixels (3, H, W) uint8; or ("labels") labels (H, W) uint8, and counts (256,) at their own size."""
+        if kind == "labels":
+            labels = self.labels(index)
+            return resize_labels(labels, self.size).byte().numpy(), np.bincount(labels.flatten(), minlength=256)
+        image = open_file(self.pairs[index][0]).convert("RGB").resize(self.size[::-1], Image.Resampling.BILINEAR)
+        return (np.array(image).transpose(2, 0, 1),)
 
     def image(self, index: int) -> Tensor:
         """(3, H, W) uint8."""
-        pixels = self._cache.get(("image", index))
-        if pixels is None:
-            image = open_file(self.pairs[index][0]).convert("RGB").resize(self.size[::-1], Image.Resampling.BILINEAR)
-            pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()  # (3, H, W)
-            self._keep(("image", index), pixels)
-        return pixels.clone()  # the kept one stays as it is
+        return torch.from_numpy(np.array(self._item("images", index)[0], order="C"))
+
+    def label_counts(self, index: int) -> np.ndarray:
+        return self._item("labels", index)[1]
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.image(index), torch.from_numpy(self._item("labels", index)[0].astype(np.int64))
 
     def labels(self, index: int) -> Tensor:
         """(h, w) int64 at the file's own size."""
         image_path, path = self.pairs[index]
         if path is None:
-            raise DataError(f"{self.spec} has no labels; expected labels/ beside {image_path.parent}")
+            raise DataError(self._unlabelled())
         file = open_file(path)
         if file.mode not in LABEL_MODES:
             wanted = f"one number a pixel (mode {', '.join(LABEL_MODES)}), such as an 8-bit gray PNG"
             raise DataError(f"{path}: has mode {file.mode}; expected {wanted}; save it so")
-        with open_file(image_path, header=True) as image:
-            wanted = "×".join(map(str, image.size))
-        if file.size != image.size:
-            found = "×".join(map(str, file.size))
-            raise DataError(f"{path}: is {found}; expected {wanted} as {image_path.name}, replace one of them")
+        if line := _unlike(image_path, path):
+            raise DataError(line)
         numbers = np.array(file)
         lookup = np.full(1 << (8 * numbers.itemsize), OUTSIDE)
         lookup[list(self.ids)] = list(self.ids.values())
@@ -132,94 +275,19 @@ class PairedFiles(SegmentationDataset):
             raise DataError(f"{path}: holds the number(s) {wrong}; {self.fix}")
         return torch.from_numpy(labels)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        labels = self._cache.get(("labels", index))  # at `size`, one byte a pixel
-        if labels is None:
-            labels = resize_labels(self.labels(index), self.size).byte()
-            self._keep(("labels", index), labels)
-        return self.image(index), labels.long()
+    def _unlabelled(self) -> str:
+        return f"{self.spec} has no labels of split {self.split!r}; expected a folder {self._label_folder}"
 
     def check(self) -> list[str]:
-        problems = dict.fromkeys(self._problems)  # a dict, so that no line comes twice
-        for index in range(len(self)):
-            for read in (self.image, self.labels) if self.has_labels else (self.image,):
-                try:
-                    read(index)
-                except DataError as error:
-                    problems[str(error)] = None
-        return list(problems)
+        problems = [*self._problems, *self._skipped.values()]
+        for kind in ("images", "labels")[: 1 + self.has_labels]:
+            lines = _in_threads(partial(self._broken, kind), range(len(self)))
+            problems += tqdm(lines, f"checking {kind}", len(self), leave=False, disable=len(self) <= 1000)
+        return list(filter(None, problems))
 
-
-class CamVid(PairedFiles):
-    """CamVid in the SegNet layout: `<split>/` and `<split>annot/`, 11 classes onto the 19 of Cityscapes.
-
-    Source: Brostow, Fauqueur, Cipolla 2009; layout of the SegNet tutorial.
-    """
-
-    names = (
-        "sky", "building", "pole", "road", "sidewalk", "vegetation", "traffic sign", "fence", "car", "person",
-        "rider",
-    )  # fmt: skip
-    ids = {number: CLASSES.index(name) for number, name in enumerate(names)}
-    classes = tuple(sorted(ids.values()))
-    ids |= {11: IGNORE, IGNORE: IGNORE}  # void
-    fix = "expected 0 to 10, or 11 and 255 for void; convert it to the SegNet numbering"
-
-    @staticmethod
-    def splits(root: Path) -> list[str]:
-        return sorted({path.name.removesuffix("annot") for path in root.glob("[!.]*") if path.is_dir()})
-
-    def folders(self) -> tuple[Path, Path]:
-        images, labels = self.root / self.split, self.root / f"{self.split}annot"
-        if not (images.is_dir() and labels.is_dir()):
-            found = ", ".join(sorted(path.name for path in self.root.iterdir() if path.is_dir()))
-            wanted = f"split {self.split!r} needs the folders {images.name}/ and {labels.name}/"
-            raise DataError(f"{self.root}: {wanted}; found {found or 'none'}")
-        return images, labels
-
-
-class Folder(PairedFiles):
-    """A plain folder: `images/`, and `labels/` with files of the same names (left out: a set without labels).
-
-    DIR/<split>/images is used if it exists, otherwise DIR/images for every split. `classes.json` in DIR, a
-    list of {"name", "color", "id"}, gives the classes; without it labels are the trainIds 0 to 18 of
-    Cityscapes. 255 is ignored.
-    """
-
-    @staticmethod
-    def splits(root: Path) -> list[str]:
-        return sorted(path.parent.name for path in root.glob("*/images"))
-
-    def folders(self) -> tuple[Path, Path | None]:
-        own = self.root / "classes.json"
-        self.table = read_classes(own) if own.exists() else CITYSCAPES
-        numbers = self.table.ids if own.exists() else range(len(CLASSES))
-        self.ids = {number: label for label, number in enumerate(numbers)} | {IGNORE: IGNORE}
-        self.classes = tuple(range(len(self.table.names)))
-        expected = f"an id of {own}" if own.exists() else "a trainId, 0 to 18"
-        self.fix = f"expected {expected}; correct them, or paint them 255 (ignored)"
-        base = self.root / self.split if (self.root / self.split / "images").is_dir() else self.root
-        if not (base / "images").is_dir():
-            wanted = f"{self.root / 'images'} or {self.root / self.split / 'images'}"
-            raise DataError(f"{self.root}: has no images of split {self.split!r}; expected a folder {wanted}")
-        return base / "images", base / "labels" if (base / "labels").is_dir() else None
-
-
-def read_classes(path: Path) -> ClassTable:
-    """The class table of a `classes.json`. Raises: DataError naming the entry that is wrong."""
-    names, colors, ids, entry = [], [], [], None
-    try:
-        for entry in json.loads(path.read_text(encoding="utf-8")):
-            names.append(str(entry["name"]))
-            colors.append(np.array(entry["color"], np.uint8).reshape(3))
-            ids.append(range(IGNORE).index(entry["id"]))
-            if names.count(names[-1]) + ids.count(ids[-1]) > 2:
-                raise ValueError("its name or id was given before")
-        if not names:
-            raise ValueError("no class")
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise DataError(
-            f"{path}: wrong at {json.dumps(entry)} ({type(error).__name__}: {error}); expected a list of "
-            '{"name": "road", "color": [128, 64, 128], "id": 0}, ids 0 to 254'
-        ) from None
-    return ClassTable(tuple(names), np.stack(colors), tuple(ids))
+    def _broken(self, kind: str, index: int) -> str:
+        try:
+            self._read(kind, index)
+        except DataError as error:
+            return str(error)
+        return ""

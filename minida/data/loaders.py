@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from minida import distributed
 from minida.data.base import SegmentationDataset
 from minida.data.transforms import Augmentation, normalise
 from minida.types import Batch
@@ -29,23 +30,26 @@ def _one_thread() -> Iterator[None]:
 class _Stream:
     """One data set's endless order: a fresh permutation every epoch, whose last short batch is dropped."""
 
-    def __init__(self, dataset: SegmentationDataset, batch_size: int, key: tuple[int, int]) -> None:
+    def __init__(
+        self, dataset: SegmentationDataset, batch_size: int, key: tuple[int, int], labels: bool = True
+    ) -> None:
         if not 0 < batch_size <= len(dataset):
             name = dataset.spec or dataset.name
             raise ValueError(
                 f"{name} has {len(dataset)} image(s), too few for a batch of {batch_size}; "
                 f"expected a batch size from 1 to {len(dataset)}"
             )
-        dataset.prepare()
+        dataset.prepare(labels)
         self.dataset, self.batch_size, self.key = dataset, batch_size, key
+        self.share = slice(distributed.rank(), None, distributed.world_size())
 
     def samples(self, step: int) -> list[tuple[int, int]]:
-        """(index, augmentation seed) of every sample of batch `step`."""
+        """(index, augmentation seed) of every sample of batch `step` that falls to this process."""
         epoch, place = divmod(step, len(self.dataset) // self.batch_size)
         order = np.random.default_rng((*self.key, 0, epoch)).permutation(len(self.dataset))
         chosen = order[place * self.batch_size :][: self.batch_size].tolist()
         seeds = np.random.SeedSequence((*self.key, 1, step)).generate_state(self.batch_size).tolist()
-        return list(zip(chosen, seeds, strict=True))
+        return list(zip(chosen, seeds, strict=True))[self.share]
 
 
 class TrainingBatches(Dataset):
@@ -53,7 +57,8 @@ class TrainingBatches(Dataset):
 
     Batch k depends on the data, `seed` and k alone: not on the number of workers, on other generators, or on
     where the iteration began, so a resumed training sees what an uninterrupted one would have seen. Source
-    and target run through their own epochs. Of the target only `image` is called, never `labels`.
+    and target run through their own epochs. Of the target only `image` is called, never `labels`. Of several
+    processes each gets its share of the same batch k: `batch_size` counts them all.
     Raises: ValueError for a data set with fewer images than a batch.
     """
 
@@ -69,7 +74,7 @@ class TrainingBatches(Dataset):
         start: int = 0,
     ) -> None:
         self.source = _Stream(source, batch_size, (seed, 0))
-        self.target = None if target is None else _Stream(target, batch_size, (seed, 1))
+        self.target = None if target is None else _Stream(target, batch_size, (seed, 1), labels=False)
         self.augmentation, self.workers, self.start = augmentation, workers, start
 
     def __getitem__(self, step: int) -> Batch:
@@ -109,9 +114,11 @@ def evaluation_batches(
 ) -> DataLoader:
     """Every image once, in order: images (B, 3, H, W) normalised, labels, ids (B,).
 
+    Of several processes each gets every N-th image, none twice: shares may differ by one image.
+
     The labels are a list of B tensors (h, w) int64, each at its own size, where evaluation counts; with
     `with_labels=False` none is read, and the list holds None. The last batch may be short.
     """
-    dataset.prepare()
-    read = partial(_read, dataset, with_labels)
-    return _loader(range(len(dataset)), workers, batch_size=batch_size, collate_fn=read)
+    dataset.prepare(labels=False)  # those at the images' size are not what is counted
+    share = range(distributed.rank(), len(dataset), distributed.world_size())
+    return _loader(share, workers, batch_size=batch_size, collate_fn=partial(_read, dataset, with_labels))

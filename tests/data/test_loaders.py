@@ -34,8 +34,9 @@ class Numbered(SegmentationDataset):
         labels[0, :4] = IGNORE
         return labels
 
-    def prepare(self) -> None:
+    def prepare(self, labels: bool = True) -> None:
         self.prepared += 1
+        self.asked = labels
 
 
 class Unlabelled(Numbered):
@@ -143,10 +144,10 @@ def test_loaders_prepare_their_data_once() -> None:
     source, target = Numbered(8), Unlabelled(8)
     stream = TrainingBatches(source, target, batch_size=4, augmentation=STILL, seed=0)
     list(islice(stream, 3))
-    assert source.prepared == target.prepared == 1
+    assert source.prepared == target.prepared == 1 and (source.asked, target.asked) == (True, False)
     subset = Subset(source, [0, 1])
     list(evaluation_batches(subset))
-    assert source.prepared == 2
+    assert source.prepared == 2 and source.asked is False  # evaluation counts at the labels' own size
 
 
 @pytest.mark.parametrize("workers", [0, 2])

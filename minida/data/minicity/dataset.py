@@ -1,10 +1,7 @@
 """MiniCity as a data set, with its cache."""
 
 import hashlib
-import os
-import shutil
-import tempfile
-import warnings
+from collections.abc import Sequence
 from functools import lru_cache
 from numbers import Integral
 from pathlib import Path
@@ -15,6 +12,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from minida.data import cache
 from minida.data.base import SegmentationDataset
 from minida.data.minicity.domains import blend
 from minida.data.minicity.styles import develop
@@ -22,7 +20,7 @@ from minida.data.minicity.world import compose
 from minida.types import CITYSCAPES
 
 DOMAINS, SPLITS = ("game", "real"), ("train", "tune", "val")
-SMALL = 32  # up to so many images stay in memory
+ARRAYS = ("images", "labels")  # (n, 3, H, W) and (n, H, W) uint8
 
 
 @lru_cache(maxsize=1)
@@ -33,12 +31,6 @@ def _version() -> str:
         if path.suffix in (".py", ".toml") and path.name not in ("dataset.py", "__init__.py"):
             digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
     return digest.hexdigest()[:10]
-
-
-def cache_root() -> Path:
-    """The folder MINIDA_CACHE, or `minida` in the user's cache folder."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
-    return Path(os.environ.get("MINIDA_CACHE") or Path(home) / "minida")
 
 
 class MiniCity(SegmentationDataset):
@@ -71,7 +63,7 @@ class MiniCity(SegmentationDataset):
         self.name = f"minicity:{domain}"
         self.spec = self.name + (f"?gap={self.gap:g}" if domain == "real" and self.gap != 1 else "")
         self.table, self.classes = CITYSCAPES, tuple(range(len(CITYSCAPES.names)))
-        self._arrays: tuple[np.ndarray, np.ndarray] | None = None  # images (n, 3, H, W), labels (n, H, W)
+        self._arrays: cache.Arrays | None = None
         self._last: tuple[int, tuple[np.ndarray, np.ndarray]] | None = None
         self._looked = False  # for a cache that is there already
 
@@ -87,7 +79,7 @@ class MiniCity(SegmentationDataset):
     def folder(self) -> Path:
         """Where this set is cached."""
         name = f"{self.domain}-{self.split}-{self.size[0]}x{self.size[1]}-n{self.n}-seed{self.seed}-gap{self.gap!r}"
-        return cache_root() / f"minicity-{name}-{_version()}"
+        return cache.cache_root() / f"minicity-{name}-{_version()}"
 
     def paint(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Paint one scene, whatever is cached: image (3, H, W) uint8, labels (H, W) uint8."""
@@ -113,53 +105,20 @@ class MiniCity(SegmentationDataset):
         self.prepare()
         return super().class_frequency()
 
-    def prepare(self) -> None:
+    def prepare(self, labels: bool | Sequence[int] = True) -> None:
         """Paint the whole set: a small one into memory, others into the cache where that can be written."""
         if self._arrays is not None or self._open():
             return
-        if self.n > SMALL:
-            try:
-                self._fill_cache()
-            except OSError as error:
-                text = f"MiniCity paints in memory, because it cannot write its cache in {cache_root()}: {error}"
-                warnings.warn(text, stacklevel=2)
-            if self._open():
-                return
-        images, labels = zip(*(self.paint(index) for index in self._progress()), strict=True)
-        self._arrays = np.stack(images), np.stack(labels)
-
-    def _progress(self) -> tqdm:
-        text = f"painting {self.spec} {self.split}"
-        return tqdm(range(self.n), desc=text, unit="image", leave=False, disable=self.n <= SMALL)
+        task, otherwise = f"painting {self.spec} {self.split}", "MiniCity paints in memory"
+        painted = map(self.paint, range(self.n))
+        self._arrays = cache.keep(self.folder, ARRAYS, self.n, painted, task, otherwise)
+        if self._arrays is None:
+            self._arrays = cache.stack(tqdm(map(self.paint, range(self.n)), task, self.n, leave=False, unit="image"))
 
     def _open(self) -> bool:
         self._looked = True
-        try:
-            self._arrays = tuple(np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in ("images", "labels"))
-        except (OSError, ValueError):
-            return False
-        return True
-
-    def _fill_cache(self) -> None:
-        """Write into a folder of our own and rename it when it is whole: nothing half done is ever seen."""
-        root = cache_root()
-        root.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".painting-", dir=root))
-        try:
-            with open(work / "images.npy", "wb") as images, open(work / "labels.npy", "wb") as labels:
-                for file, shape in ((images, (self.n, 3, *self.size)), (labels, (self.n, *self.size))):
-                    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-                    np.lib.format.write_array_header_1_0(file, header)
-                for index in self._progress():
-                    for file, array in zip((images, labels), self.paint(index), strict=True):
-                        file.write(array.tobytes())
-            try:
-                work.rename(self.folder)
-            except OSError:
-                if not self.folder.is_dir():  # else another process was first, with the same bytes
-                    raise
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+        self._arrays = cache.load(self.folder, ARRAYS)
+        return self._arrays is not None
 
 
 def world_hash() -> str:

@@ -1,0 +1,28 @@
+"""The two protocols: labelled source and unlabelled target (uda), or one data set with a labelled share (ssl)."""
+
+from typing import NamedTuple
+
+from minida import data
+from minida.config import Config
+from minida.data.base import SegmentationDataset, labeled_split
+
+
+class DataSets(NamedTuple):
+    """The data of one run under its protocol."""
+
+    source: SegmentationDataset  # labelled
+    target: SegmentationDataset | None  # its labels are never read
+    evaluation: SegmentationDataset
+
+
+def open_datasets(config: Config, uses_target: bool) -> DataSets:
+    """Open what the configuration names: source and target (uda), or one set split in two (ssl)."""
+    source, target = data.open(config.source, "train", config.size), None
+    if config.labeled_fraction < 1:
+        source, rest = labeled_split(source, config.labeled_fraction, config.seed)
+        target = rest if config.protocol == "ssl" else None
+    if config.protocol == "uda" and config.target and uses_target:
+        target = data.open(config.target, "train", config.size)
+    if uses_target and target is None:
+        raise ValueError(f"{config.method} needs an unlabelled target; give target=SPEC, or protocol=ssl")
+    return DataSets(source, target, data.open(config.evaluated, "val", config.size))
