@@ -21,9 +21,10 @@ class Config:
 
     backbone: str = "resnet18"  # resnet18, resnet101 or slim
     weights: str | None = None  # the backbone's initial weights: None, "imagenet" or a file
+    init: str | None = None  # a run folder or model file whose weights the whole network starts from
     size: tuple[int, int] = (96, 192)  # height and width of a training crop and of an evaluated image
     steps: int = 1500  # training steps
-    batch_size: int = 8  # images a step, of each domain
+    batch_size: int = 8  # images a step, of each domain, over all processes
 
     optimizer: str = "sgd"  # sgd, adam or rmsprop
     lr: float | None = None  # initial learning rate; None takes the optimiser's own (see learning_rate)
@@ -53,6 +54,7 @@ class Config:
             ("lr", self.lr is None or self.lr > 0, "a positive number"),
             ("log_every", self.log_every >= 1, "1 or more"),
             ("eval_every", self.eval_every >= 1, "1 or more"),
+            ("init", self.init is None or self.weights is None, "None where weights are given: choose one of both"),
             ("labeled", 0 < self.labeled_fraction <= 1, "a share in (0, 1], such as 1/8"),
         )
         for name, fine, expected in checks:

@@ -1,5 +1,6 @@
 """Where a run computes, in which precision, and what to call that place in a record of results."""
 
+import os
 import platform
 from pathlib import Path
 
@@ -8,9 +9,17 @@ from torch import nn
 
 
 def resolve_device(name: str) -> torch.device:
-    """ "auto" is a GPU where there is one. Raises ValueError for a device that is not there."""
+    """ "auto" is a GPU where there is one; of several processes (torchrun) each takes the GPU of its number.
+
+    Raises ValueError for a device that is not there.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and (number := int(os.environ.get("LOCAL_RANK", "0"))) > 0:
+        if number >= torch.cuda.device_count():
+            found = f"{torch.cuda.device_count()} GPU(s)"
+            raise ValueError(f"process {number} finds {found} here; start one process a GPU, or set device=cpu")
+        name = f"cuda:{number}"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

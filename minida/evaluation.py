@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from tqdm.auto import tqdm
 
+from minida import distributed
 from minida.data import evaluation_batches
 from minida.data.base import SegmentationDataset
 from minida.device import faster_in_bfloat16
@@ -34,12 +35,16 @@ class Report:
 
 @torch.inference_mode()
 def evaluate(
-    model: BiSeNet, dataset: SegmentationDataset, batch_size: int = 8, precision: str = "auto", progress: bool = False
-) -> Report:
+    model: BiSeNet, dataset: SegmentationDataset, batch_size: int = 8, precision: str = "auto", progress: bool = False,
+    workers: int = 0,
+) -> Report:  # fmt: skip
     """Score a model on a labelled data set; its training mode is restored afterwards.
+
+    Where several processes run together each scores its share, and all return the merged report (collective).
 
     Args:
         precision: "float32", "bfloat16", or "auto": bfloat16 where the processor is faster with it.
+        workers: processes that load data.
 
     Raises:
         ValueError: the model's number of classes is not the data set's, or the data set has no labels.
@@ -55,7 +60,12 @@ def evaluate(
     training = model.training
     model.eval()
     try:
-        batches = tqdm(evaluation_batches(dataset, batch_size), "evaluate", disable=not progress, leave=False)
+        batches = tqdm(
+            evaluation_batches(dataset, batch_size, workers),
+            "evaluate",
+            disable=not progress or distributed.rank() > 0,
+            leave=False,
+        )
         for images, labels, _ in batches:
             images = images.to(device, memory_format=torch.channels_last)  # (B, 3, H, W)
             with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
@@ -66,6 +76,7 @@ def evaluate(
                 matrix.update(truth.to(device), scores.argmax(0))
     finally:
         model.train(training)
+    matrix.merge()
     return report(matrix, dataset)
 
 

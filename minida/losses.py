@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from minida import distributed
 from minida.types import IGNORE, SegmentationOutput
 
 
@@ -15,21 +16,20 @@ class _CrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, logits: Tensor, labels: Tensor) -> Tensor:
-        valid = labels != IGNORE  # (B, H, W)
+    def forward(ctx, logits: Tensor, labels: Tensor, valid: Tensor, count: Tensor) -> Tensor:
         index = labels.masked_fill(~valid, 0)[:, None]  # (B, 1, H, W)
-        weight = valid[:, None] / valid.sum().clamp(min=1)  # (B, 1, H, W), sums to 1 or, all ignored, to 0
+        weight = valid[:, None] / count  # (B, 1, H, W), sums to 1 or, all ignored, to 0
         log_probs = logits.log_softmax(dim=1)  # (B, C, H, W)
         ctx.save_for_backward(log_probs, index, weight)
         return -(log_probs.gather(1, index) * weight).sum()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None]:
         log_probs, index, weight = ctx.saved_tensors
         gradient = log_probs.exp()
         gradient.scatter_add_(1, index, torch.full_like(weight, -1.0))
-        return gradient.mul_(weight * grad), None
+        return gradient.mul_(weight * grad), None, None, None
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -39,10 +39,15 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
         logits: (B, C, H, W), any floating type; computed in float32.
         labels: (B, H, W) int64, in [0, C) or IGNORE.
 
+    Where several processes train together, this is collective, and its mean over the processes is the mean over
+    the pixels of the whole batch, however unevenly the ignored ones are spread.
+
     Source: the report, Eq. 1, as a mean. Differentiable once.
     """
+    valid = labels != IGNORE  # (B, H, W)
+    count = distributed.average(valid.sum()) if torch.is_grad_enabled() else valid.sum()
     with torch.autocast(logits.device.type, enabled=False):
-        return _CrossEntropy.apply(logits.float(), labels)
+        return _CrossEntropy.apply(logits.float(), labels, valid, count.clamp(min=1 / distributed.world_size()))
 
 
 def segmentation_loss(output: SegmentationOutput, labels: Tensor) -> Tensor:

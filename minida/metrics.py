@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from minida import distributed
 from minida.types import IGNORE
 
 
@@ -34,6 +35,10 @@ class ConfusionMatrix:
             raise ValueError(f"labels or predictions outside 0..{c - 1}; expected class numbers or {IGNORE}")
         pairs = torch.bincount(pair[0] * c + pair[1], minlength=c * c)
         self.counts += pairs.view(c, c).cpu().numpy()
+
+    def merge(self) -> None:
+        """Add up the counts of all processes, where there are several (collective)."""
+        self.counts = distributed.total(self.counts)
 
     def iou(self) -> np.ndarray:
         """(C,) float64: TP / (TP + FP + FN), NaN for an absent class."""

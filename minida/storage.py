@@ -2,29 +2,53 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from minida.models import BiSeNet
-from minida.types import ClassTable
+from minida.models.bisenet import BACKBONES
+from minida.types import IGNORE, ClassTable
+
+
+class StorageError(OSError):
+    """Something could not be written: one line that names the file, the reason and the fix."""
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn what a full disk or a read-only folder raises, in Python, torch or safetensors, into a StorageError."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        fix = "free some disk space, or choose a folder you may write to (what was there before is kept)"
+        raise StorageError(f"{path}: cannot be written ({reason}); {fix}") from error
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, then rename it: a reader sees all of it or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Let `write` fill a temporary file beside `path`, then rename it: a reader sees all of it or none.
+
+    Raises: StorageError; `path` is then as it was.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(temporary)
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())  # before the name: a power cut must not leave the name of an empty file
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def to_json(value: Any) -> str:
@@ -73,7 +97,9 @@ def save_model(path: Path, model: BiSeNet, table: ClassTable, frequency: np.ndar
 def _save(path: Path, state: dict[str, torch.Tensor], metadata: Metadata) -> None:
     state = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     stored = {"format": "minida-1", **{key: json.dumps(value) for key, value in asdict(metadata).items()}}
-    write_atomically(path, lambda temporary: save_file(state, temporary, stored))
+    write_atomically(
+        path, lambda temporary: temporary.write_bytes(save(state, stored))
+    )  # save_file hides it from others
 
 
 def halve(source: str | Path, path: Path) -> None:
@@ -100,9 +126,35 @@ def read_metadata(path: str | Path) -> Metadata:
         if stored.pop("format", None) != "minida-1":
             raise ValueError(f"{file}: not a minida model; expected a file that minida train wrote")
         values = {key: json.loads(value) for key, value in stored.items()}
-        return Metadata(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
-    except (SafetensorError, TypeError, json.JSONDecodeError) as error:
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        metadata = Metadata(**values)
+        _check(metadata)
+    except (SafetensorError, TypeError, json.JSONDecodeError, _Damage) as error:
         raise ValueError(f"{file}: damaged model file ({error}); train again or copy it again") from None
+    return metadata
+
+
+class _Damage(Exception):
+    """What is wrong with a file's metadata."""
+
+
+def _check(metadata: Metadata) -> None:
+    """Whether a network can be built from this. Raises _Damage."""
+    names, shares = metadata.class_names, metadata.class_frequency
+    for field, fine, expected in (
+        ("backbone", metadata.backbone in BACKBONES, "one of " + ", ".join(BACKBONES)),
+        ("num_classes", _is_count(metadata.num_classes) and metadata.num_classes <= IGNORE, f"1 to {IGNORE}"),
+        ("embedding", metadata.embedding is None or _is_count(metadata.embedding), "null or a width"),
+        ("size", len(metadata.size) == 2 and all(map(_is_count, metadata.size)), "a height and a width"),
+        ("class_names", len(names) == metadata.num_classes, f"{metadata.num_classes} names"),
+        ("class_frequency", len(shares) == metadata.num_classes, f"{metadata.num_classes} shares"),
+    ):
+        if not fine:
+            raise _Damage(f"{field} is {getattr(metadata, field)!r}, expected {expected}")
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value > 0
 
 
 def load(path: str | Path) -> BiSeNet:
@@ -112,14 +164,36 @@ def load(path: str | Path) -> BiSeNet:
         ValueError: no such file, not a minida model, damaged, or tensors that do not fit its metadata.
     """
     file, metadata = model_file(path), read_metadata(path)
-    model = BiSeNet(metadata.num_classes, metadata.backbone, embedding=metadata.embedding)
     try:
         state = load_file(file)
-        model.load_state_dict({key: v.float() if v.is_floating_point() else v for key, v in state.items()})
+        with torch.device("meta"):  # no memory before it is clear that the file fits
+            model = BiSeNet(metadata.num_classes, metadata.backbone, embedding=metadata.embedding)
+        state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+        model.load_state_dict(state, assign=True)
     except (RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise ValueError(f"{file}: its tensors do not fit a {metadata.backbone} BiSeNet: {reason}") from None
     return model.eval()
+
+
+def initialise(model: BiSeNet, source: str | Path, table: ClassTable) -> str:
+    """Put a stored model's weights into `model`: all where its classes are those of `table`, else the body's only.
+
+    Returns one sentence that says which. Raises ValueError: another backbone, or what `load` raises.
+    """
+    metadata, state = read_metadata(source), load(source).state_dict()
+    if metadata.backbone != model.backbone:
+        found = f"{source} has backbone {metadata.backbone}, this run {model.backbone}"
+        raise ValueError(f"{found}; choose backbone={metadata.backbone}, or another init")
+    same = metadata.class_names == table.names
+    fresh = () if same else ("fusion.", "head.", "aux16.", "aux32.")
+    if metadata.embedding != model.embedding_width:
+        fresh += ("embedding.",)
+    model.load_state_dict({key: v for key, v in state.items() if not key.startswith(fresh)}, strict=False)
+    if same:
+        return f"initial weights: all of {source}"
+    classes = f"it has {metadata.num_classes} classes, this run {len(table.names)} others"
+    return f"initial weights: the body of {source}; the heads are new, because {classes}"
 
 
 class RunFolder:
@@ -132,17 +206,49 @@ class RunFolder:
         self.checkpoint = self.path / "checkpoint.pt"
 
     def exists(self) -> bool:
-        return self.config.exists()
+        """Whether a run is here that could be lost: one that got as far as its first checkpoint."""
+        return self.checkpoint.exists() or self.result.exists()
+
+    def read_config(self) -> dict[str, Any]:
+        """Raises ValueError for a damaged file."""
+        try:
+            return dict(json.loads(self.config.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{self.config}: damaged ({error}); delete the run and start again") from None
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep the folder for this process; the system opens the lock again even if the process is killed.
+
+        Raises: ValueError where another process holds it, StorageError where nothing can be written.
+        """
+        lock = filelock.FileLock(self.path / ".lock")
+        with _writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            with suppress(filelock.Timeout):
+                lock.acquire(timeout=0)
+        if not lock.is_locked:
+            raise ValueError(f"{self.path} is in use by another process; wait for it, or choose another folder")
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def begin(self, config: dict[str, Any]) -> None:
+        """Start a run: its configuration, and an empty history."""
+        write_json(self.config, config)
+        write_atomically(self.history, lambda temporary: temporary.write_text("", encoding="utf-8"))
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         write_atomically(self.checkpoint, lambda temporary: torch.save(state, temporary))
 
-    def load_checkpoint(self, device: torch.device) -> dict[str, Any]:
-        """Raises ValueError for a file that is no checkpoint."""
+    def load_checkpoint(self) -> dict[str, Any]:
+        """What `save_checkpoint` wrote, on the CPU. Raises ValueError for a file that is no checkpoint."""
         try:
-            return torch.load(self.checkpoint, map_location=device, weights_only=True)
+            return torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises many kinds for a damaged file
-            raise ValueError(f"{self.checkpoint}: cannot be read ({error}); delete the run and start again") from None
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"{self.checkpoint}: cannot be read ({reason}); delete the run and start again") from None
 
     def read_history(self, last_step: int) -> list[dict[str, Any]]:
         """Records up to `last_step`; what a killed run wrote after its checkpoint is cut off."""
@@ -161,5 +267,5 @@ class RunFolder:
         return records
 
     def append_history(self, record: dict[str, Any]) -> None:
-        with self.history.open("a", encoding="utf-8") as file:
+        with _writing(self.history), self.history.open("a", encoding="utf-8") as file:
             file.write(json.dumps(_plain(record)) + "\n")

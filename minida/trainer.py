@@ -3,14 +3,15 @@
 import dataclasses
 import json
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torchvision
@@ -18,14 +19,15 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 import minida
+from minida import distributed
 from minida.config import Config, make_config
-from minida.data import Augmentation, SegmentationDataset, TrainingBatches, labeled_split
-from minida.data import open as open_data
+from minida.data import Augmentation, TrainingBatches
+from minida.data.protocols import open_datasets
 from minida.device import describe_device, faster_in_bfloat16, resolve_device, to_device
 from minida.evaluation import Report, evaluate
 from minida.methods import METHODS, Method
 from minida.models import BiSeNet
-from minida.storage import RunFolder, save_model, write_json
+from minida.storage import RunFolder, initialise, save_model, write_json
 from minida.types import Batch
 
 CHECKPOINT_SECONDS = 60  # a killed run loses at most this much
@@ -42,32 +44,12 @@ class Result:
     folder: Path  # the run folder
 
 
-class DataSets(NamedTuple):
-    """The data of one run under its protocol."""
-
-    source: SegmentationDataset  # labelled
-    target: SegmentationDataset | None  # its labels are never read
-    evaluation: SegmentationDataset
-
-
-def open_datasets(config: Config, uses_target: bool) -> DataSets:
-    """Open what the configuration names: source and target (uda), or one set split in two (ssl)."""
-    source, target = open_data(config.source, "train", config.size), None
-    if config.labeled_fraction < 1:
-        source, rest = labeled_split(source, config.labeled_fraction, config.seed)
-        target = rest if config.protocol == "ssl" else None
-    if config.protocol == "uda" and config.target and uses_target:
-        target = open_data(config.target, "train", config.size)
-    if uses_target and target is None:
-        raise ValueError(f"{config.method} needs an unlabelled target; give target=SPEC, or protocol=ssl")
-    return DataSets(source, target, open_data(config.evaluated, "val", config.size))
-
-
 class Trainer:
     """One run: builds everything from a configuration, trains, keeps the run folder.
 
     Everything random depends on (seed, step), so a checkpoint is weights, optimiser state and a step number,
-    and a resumed run ends with the weights of an uninterrupted one.
+    and a resumed run ends with the weights of an uninterrupted one. Of several processes (minida.distributed) each
+    works on its share; all decide alike, and the first one writes and speaks.
     """
 
     def __init__(self, config: Config, folder: RunFolder, callback: Callback | None = None, progress: bool = True):
@@ -75,23 +57,36 @@ class Trainer:
         if config.precision == "auto":
             precision = "bfloat16" if faster_in_bfloat16(self.device) else "float32"
             config = dataclasses.replace(config, precision=precision)
-        self.config, self.folder, self.callback, self.progress = config, folder, callback, progress
+        self.speaks = distributed.rank() == 0
+        self.config, self.folder, self.callback, self.progress = config, folder, callback, progress and self.speaks
         method = METHODS[config.method]
+        check_batch_size(config.batch_size)
         self.data = open_datasets(config, method.uses_target)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            model = BiSeNet(len(self.data.source.table.names), config.backbone, config.weights)
-        self.method: Method = method(config, to_device(model, self.device))
+        self.method: Method = method(config, to_device(self._build_model(), self.device))
+        if distributed.active():
+            for optimizer in self.method.optimizers.values():
+                optimizer.register_step_pre_hook(distributed.average_gradients)
         self.step, self.seconds, self.history = 0, 0.0, []
         self.not_finite: dict[str, Tensor] = {}  # by loss term: the first step at which it was no number
 
+    def _build_model(self) -> BiSeNet:
+        config, table = self.config, self.data.source.table
+        resumed = self.folder.checkpoint.exists()  # then its weights replace these
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            model = BiSeNet(len(table.names), config.backbone, None if resumed else config.weights)
+        if config.init is not None and not resumed:
+            message = initialise(model, config.init, table)
+            if self.progress:
+                tqdm.write(message, file=sys.stderr)
+        return distributed.synchronised(model, self.device)
+
     def run(self, resume: bool = False) -> Result:
         """Train to the end (from the checkpoint, where `resume` finds one) and write the result."""
-        if resume and self.folder.checkpoint.exists():
+        if distributed.broadcast(resume and self.folder.checkpoint.exists()):
             self._resume()
-        else:
-            write_json(self.folder.config, dataclasses.asdict(self.config))
-            self.folder.history.write_text("", encoding="utf-8")
+        elif self.speaks:
+            self.folder.begin(dataclasses.asdict(self.config))
         started = time.perf_counter() - self.seconds
         bar = tqdm(total=self.config.steps, initial=self.step, unit="step", disable=not self.progress)
         bar.set_description(self.folder.path.name)
@@ -104,8 +99,9 @@ class Trainer:
                 if done or self.step % self.config.log_every == 0 or self.step % self.config.eval_every == 0:
                     self._log(bar)
                 bar.update()
-                stop = interrupted.is_set()
-                if done or stop or time.perf_counter() - saved > CHECKPOINT_SECONDS:
+                overdue = self.speaks and time.perf_counter() - saved > CHECKPOINT_SECONDS
+                stop, save = distributed.any_process(interrupted.is_set(), done or overdue)
+                if stop or save:
                     self._save_checkpoint()
                     saved = time.perf_counter()
                 if stop and not done:
@@ -154,47 +150,61 @@ class Trainer:
     def _log(self, bar: tqdm) -> None:
         self._check_finite()
         lr = next(iter(self.method.optimizers.values())).param_groups[0]["lr"]
-        losses = {name: value.item() for name, value in self.losses.items()}
+        losses = {name: distributed.average(value).item() for name, value in self.losses.items()}
         record = {"step": self.step, **losses, "lr": lr, "seconds": round(self.seconds, 2)}
         shown = {"loss": f"{record['loss']:.3f}"}
         if self.step % self.config.eval_every == 0 or self.step == self.config.steps:
-            self.report = evaluate(self.method.model, self.data.evaluation, precision=self.config.precision)
+            self.report = self._evaluate()
             record["miou"], record["pixel_accuracy"] = self.report.miou, self.report.pixel_accuracy
         scores = [old["miou"] for old in (*self.history, record) if "miou" in old]
         if scores:
             shown["mIoU"] = f"{100 * scores[-1]:.1f}"
         bar.set_postfix(shown)
         self.history.append(record)
-        self.folder.append_history(record)
-        if self.callback is not None:
+        if self.speaks:
+            self.folder.append_history(record)
+        if self.speaks and self.callback is not None:
             self.callback(self.step, record)
+
+    def _evaluate(self) -> Report:
+        distributed.average_statistics(self.method.networks.values())
+        config, data = self.config, self.data.evaluation
+        return evaluate(self.method.model, data, precision=config.precision, workers=config.workers)
 
     def _save_checkpoint(self) -> None:
         self._check_finite()  # never write weights that are no numbers
-        self.folder.save_checkpoint({"step": self.step, "seconds": self.seconds, "method": self.method.state_dict()})
+        distributed.average_statistics(self.method.networks.values())
+        state = {"step": self.step, "seconds": self.seconds, "method": self.method.state_dict()}
+        if self.speaks:
+            self.folder.save_checkpoint(state)
 
     def _resume(self) -> None:
-        state = self.folder.load_checkpoint(self.device)
-        self.method.load_state_dict(state["method"])
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.history = self.folder.read_history(self.step)
+        state = distributed.broadcast(self.folder.load_checkpoint() if self.speaks else None)
+        try:
+            self.method.load_state_dict(state["method"])
+            self.step, self.seconds = state["step"], state["seconds"]
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"{self.folder.checkpoint}: does not fit this run ({error}); delete it") from None
+        self.history = distributed.broadcast(self.folder.read_history(self.step) if self.speaks else None)
 
     def _finish(self) -> Result:
         model, source = self.method.model.eval(), self.data.source
         if not hasattr(self, "report"):  # a finished run was resumed
-            self.report = evaluate(model, self.data.evaluation, precision=self.config.precision)
-        save_model(self.folder.model, model, source.table, source.class_frequency(), self.config.size)
-        write_json(self.folder.result, self.record())
+            self.report = self._evaluate()
+        if self.speaks:
+            save_model(self.folder.model, model, source.table, source.class_frequency(), self.config.size)
+            write_json(self.folder.result, self.record())
         return Result(model, self.history, self.report, self.folder.path)
 
     def record(self) -> dict[str, Any]:
         """The run as one record of results: what it was, what it cost, what it reached."""
         kept = ("method", "protocol", "preset", "seed", "steps", "source", "target", "labeled", "backbone", "size")
         return {
-            **{name: getattr(self.config, name) for name in kept},
+            **{name: getattr(self.config, name) for name in (*kept, "weights", "init")},
             "optimizer": self.config.optimizer,
             "lr": self.config.learning_rate,
             "batch_size": self.config.batch_size,
+            "processes": distributed.world_size(),
             "precision": self.config.precision,
             "seconds": round(self.seconds, 1),
             "device": describe_device(self.device),
@@ -203,6 +213,13 @@ class Trainer:
             },
             **dataclasses.asdict(self.report),
         }  # fmt: skip
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Raises ValueError for a batch that the processes cannot share evenly, with two images each."""
+    shares = distributed.world_size()
+    if batch_size % shares or batch_size < 2 * shares:
+        raise ValueError(f"batch_size {batch_size} for {shares} processes; expected a multiple of it, 2 images each")
 
 
 def move(part: Tensor | None, device: torch.device) -> Tensor | None:
@@ -259,15 +276,27 @@ def train(
     if out is None:
         source = config.source.split(":")[1].split("?")[0].replace("/", "-").strip("-") or "data"
         out = Path("runs") / f"{name}-{source}-{datetime.now():%Y%m%d-%H%M%S-%f}"
-    folder = RunFolder(out)
-    if folder.exists() and not resume:
-        raise ValueError(f"{out} holds a run already; give resume (--resume) to continue it, or another folder")
-    trainer = Trainer(config, folder, callback, progress)
-    if folder.exists():
-        stored = json.loads(folder.config.read_text(encoding="utf-8"))
-        wanted = json.loads(json.dumps(dataclasses.asdict(trainer.config)))
-        changed = [key for key in wanted if stored.get(key) != wanted[key]]
-        if changed:
-            key = changed[0]
-            raise ValueError(f"{out} was started with {key}={stored.get(key)!r}, not {wanted[key]!r}; use one of both")
-    return trainer.run(resume)
+    with distributed.process_group():
+        folder = RunFolder(distributed.broadcast(out))
+        if distributed.rank() == 0:
+            refuse_other_run(folder, resume)
+        trainer = Trainer(config, folder, callback, progress)
+        with folder.lock() if trainer.speaks else nullcontext():
+            if trainer.speaks:
+                refuse_other_run(folder, resume, trainer.config)
+            return trainer.run(resume)
+
+
+def refuse_other_run(folder: RunFolder, resume: bool, config: Config | None = None) -> None:
+    """Raises ValueError where `folder` holds a run: any, unless it is resumed; then one with another `config`."""
+    if not folder.exists():
+        return
+    if not resume:
+        raise ValueError(f"{folder.path} holds a run already; give resume (--resume) to continue it, or another folder")
+    if config is None:
+        return
+    stored, wanted = folder.read_config(), json.loads(json.dumps(dataclasses.asdict(config)))
+    for key in wanted:
+        if stored.get(key) != wanted[key]:
+            found = f"{folder.path} was started with {key}={stored.get(key)!r}, not {wanted[key]!r}"
+            raise ValueError(f"{found}; use one of both")

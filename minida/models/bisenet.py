@@ -229,14 +229,29 @@ def load_body(network: nn.Module, weights: str) -> None:
         name = "ResNet18_Weights" if len(network.layer3) == 2 else "ResNet101_Weights"
         try:
             state = getattr(torchvision.models, name).IMAGENET1K_V1.get_state_dict(check_hash=True)
-        except OSError as error:
-            wanted = "give weights=FILE with a state dict"
+        except (OSError, RuntimeError) as error:  # no network; a download cut short
+            wanted = f"fetch {getattr(torchvision.models, name).IMAGENET1K_V1.url} elsewhere and give weights=FILE"
             raise ValueError(f"ImageNet weights could not be downloaded ({error}); {wanted}") from error
     elif Path(weights).is_file():
-        state = torch.load(weights, map_location="cpu", weights_only=True)
+        state = _read_state(weights)
     else:
         raise ValueError(f"weights {weights!r}: no such file; give 'imagenet', a state dict's path or None")
-    missing, unexpected = network.load_state_dict(state, strict=False)
-    wrong = [key for key in (*missing, *unexpected) if not key.startswith("fc.")]
+    expected = {key: value.shape for key, value in network.state_dict().items() if not key.startswith("fc.")}
+    given = {key: value.shape for key, value in state.items() if not key.startswith("fc.")}
+    old = {key for key in expected.keys() - given.keys() if key.endswith("num_batches_tracked")}  # of torch < 0.4.1
+    wrong = sorted(key for key in (expected.keys() | given.keys()) - old if expected.get(key) != given.get(key))
     if wrong:
         raise ValueError(f"weights {weights!r} do not fit this backbone: {len(wrong)} keys differ, e.g. {wrong[0]}")
+    network.load_state_dict({key: state[key] for key in given}, strict=False)
+
+
+def _read_state(path: str) -> dict[str, Tensor]:
+    """The state dict in a file that torch.save wrote. Raises ValueError for any other file."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged file
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"weights {path!r} cannot be read ({reason}); expected a state dict of torch.save") from None
+    if not (isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values())):
+        raise ValueError(f"weights {path!r} hold no state dict; expected torch.save(network.state_dict(), FILE)")
+    return state

@@ -1,6 +1,9 @@
+from urllib.error import URLError
+
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision
 
 import minida
 from minida.models.bisenet import AttentionRefinement, FeatureFusion, upsample
@@ -116,12 +119,56 @@ def test_mistakes_get_a_clear_line(call, message):
 
 
 def test_weights_from_a_file(tmp_path):
-    import torchvision
-
     resnet = torchvision.models.resnet18(weights=None)
-    torch.save(resnet.state_dict(), tmp_path / "r18.pt")
+    state = resnet.state_dict()
+    torch.save(state, tmp_path / "r18.pt")
     model = minida.BiSeNet(19, "resnet18", weights=str(tmp_path / "r18.pt"))
     torch.testing.assert_close(model.context_path.layer4[1].conv2.weight, resnet.layer4[1].conv2.weight)
-    torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "half.pt")
-    with pytest.raises(ValueError, match="do not fit"):
-        minida.BiSeNet(19, "resnet18", weights=str(tmp_path / "half.pt"))
+    # a body alone, of a classifier with other classes, and of a torch that did not count batches
+    bare = {key: value for key, value in state.items() if "num_batches" not in key and not key.startswith("fc.")}
+    torch.save({**bare, "fc.weight": torch.zeros(7, 512)}, tmp_path / "bare.pt")
+    model = minida.BiSeNet(19, "resnet18", weights=str(tmp_path / "bare.pt"))
+    torch.testing.assert_close(model.context_path.stem[0].weight, resnet.conv1.weight)
+
+
+def test_weights_that_do_not_fit_are_refused_in_one_line(tmp_path):
+    state = torchvision.models.resnet18(weights=None).state_dict()
+    for name, wrong, message in (
+        ("half", {"conv1.weight": torch.zeros(64, 3, 7, 7)}, "do not fit this backbone: 99 keys differ, e.g. bn1.bias"),
+        ("shape", {**state, "conv1.weight": torch.zeros(64, 3, 3, 3)}, "1 keys differ, e.g. conv1.weight"),
+        ("more", {**state, "layer9.weight": torch.zeros(1)}, "1 keys differ, e.g. layer9.weight"),
+        ("nested", {"model": state}, "hold no state dict; expected torch.save"),
+    ):
+        torch.save(wrong, tmp_path / f"{name}.pt")
+        with pytest.raises(ValueError, match=f"{name}.pt' .*{message}") as caught:
+            minida.BiSeNet(19, "resnet18", weights=str(tmp_path / f"{name}.pt"))
+        assert "\n" not in str(caught.value)
+    (tmp_path / "text.pt").write_text("no weights")
+    with pytest.raises(ValueError, match="text.pt' cannot be read .*; expected a state dict of torch.save"):
+        minida.BiSeNet(19, "resnet18", weights=str(tmp_path / "text.pt"))
+
+
+def test_imagenet_weights_come_from_torchvision(monkeypatch):
+    wanted = torchvision.models.resnet18(weights=None).state_dict()
+    asked = []
+
+    def download(self, **options):
+        asked.append((str(self), options))
+        return wanted
+
+    monkeypatch.setattr(torchvision.models.ResNet18_Weights, "get_state_dict", download)
+    model = minida.BiSeNet(19, "resnet18", weights="imagenet")
+    assert asked == [("ResNet18_Weights.IMAGENET1K_V1", {"check_hash": True})]
+    torch.testing.assert_close(model.context_path.stem[0].weight, wanted["conv1.weight"])
+
+
+@pytest.mark.parametrize("error", [URLError("no network"), RuntimeError("invalid hash value")])
+def test_without_a_network_the_line_names_the_file_to_fetch(monkeypatch, error):
+    def refuse(self, **options):
+        raise error
+
+    monkeypatch.setattr(torchvision.models.ResNet18_Weights, "get_state_dict", refuse)
+    with pytest.raises(
+        ValueError, match=r"could not be downloaded \(.*(network|hash).*\); fetch https://.*resnet18.*weights=FILE"
+    ):
+        minida.BiSeNet(19, "resnet18", weights="imagenet")

@@ -1,0 +1,113 @@
+"""Two processes are one. Judged by what they wrote: gloo sometimes aborts at exit, after the work is done."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import minida
+from minida import distributed
+
+WORKER = Path(__file__).with_name("two_processes.py")
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(WORKER.parents[1])}
+
+
+def start(way: str, folder: Path, processes: int = 2) -> subprocess.CompletedProcess:
+    command = [sys.executable]
+    if processes > 1:  # a free port is chosen, so that two tests never meet
+        command += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command += [str(WORKER), way, str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=240)
+
+
+def both(way: str, folder: Path) -> tuple[dict, dict, dict]:
+    """What each of two processes found, and what one alone finds."""
+    (folder / "one").mkdir()
+    answer, alone = start(way, folder), start(way, folder / "one", 1)
+    files = [folder / f"{way}-0.json", folder / f"{way}-1.json", folder / "one" / f"{way}-alone.json"]
+    assert all(file.exists() for file in files), answer.stderr + alone.stderr
+    return tuple(json.loads(file.read_text()) for file in files)
+
+
+def test_without_a_group_there_is_one_process() -> None:
+    assert (distributed.rank(), distributed.world_size()) == (0, 1)
+    value = torch.tensor([2.0])
+    assert distributed.total(value) is value and distributed.average(value) == 2
+    assert distributed.any_process(True, False) == [True, False] and distributed.broadcast("x") == "x"
+    with distributed.process_group():
+        assert not distributed.active()
+
+
+def test_every_part_of_the_engine(tmp_path: Path) -> None:
+    first, second, alone = both("parts", tmp_path)
+    assert first["total"] == second["total"] == [2, 21] and alone["total"] == [1, 10]
+    assert first["counts"] == [[3, 3], [3, 3]] and first["any"] == second["any"] == [True, False]
+    assert second["broadcast"] == {"from": 0}
+    # the mean over all pixels, although one process holds most of the labelled ones
+    assert first["mean"] == second["mean"] == pytest.approx(alone["loss"], abs=1e-6)
+    assert abs(first["loss"] - second["loss"]) > 0.1
+    assert (
+        len(first["images"]) == 2
+        and [*first["images"], *second["images"]] == alone["images"][::2] + alone["images"][1::2]
+    )
+    # 13 images: shares of 7 and 6, none counted twice
+    assert first["confusion"] == second["confusion"] == alone["confusion"]
+    assert sum(map(sum, alone["confusion"])) == 13 * 32 * 64 and first["miou"] == alone["miou"]
+    assert first["running mean"] == second["running mean"] == [0.5, 0.5]
+
+
+def test_two_processes_train_as_one(tmp_path: Path) -> None:
+    first, second, alone = both("training", tmp_path)
+    ours, single = (load_file(folder / "plain" / "model.safetensors") for folder in (tmp_path, tmp_path / "one"))
+    torch.manual_seed(0)
+    untrained = minida.BiSeNet(19, "slim").state_dict()
+    assert max((single[key] - untrained[key]).abs().max() for key in single) > 1e-3
+    for key, value in single.items():
+        torch.testing.assert_close(ours[key], value, rtol=0, atol=1e-5)
+    for mine, theirs, one in zip(first["history"], second["history"], alone["history"], strict=True):
+        assert mine["loss"] == theirs["loss"] == pytest.approx(one["loss"], abs=1e-4)
+        assert mine.get("miou") == theirs.get("miou")
+    # with batch norm: process 0's folder for both, and one set of statistics
+    assert first["folder"] == second["folder"] and not (tmp_path / "normed-1").exists()
+    assert first["statistics"] == second["statistics"]
+    assert json.loads((tmp_path / "plain" / "result.json").read_text())["processes"] == 2
+
+
+@pytest.mark.parametrize(
+    ("way", "line"),
+    [
+        ("error", "minida: images/007.png: cannot be read; copy it again (process 1 of 2)"),
+        ("killed", "minida: another process of this run has ended; see its message, then start all of them again"),
+    ],
+)
+def test_a_failing_process_ends_all_with_one_message(tmp_path: Path, way: str, line: str) -> None:
+    answer = start(way, tmp_path)
+    assert answer.returncode != 0
+    said = [text for text in answer.stderr.splitlines() if "minida: " in text]
+    assert len(said) == 1 and said[0].startswith(line), answer.stderr
+
+
+def test_interrupted_together_and_resumed_by_one(tmp_path: Path) -> None:
+    answer, folder = start("stopped", tmp_path), tmp_path / "stopped"
+    said = [text for text in answer.stderr.splitlines() if "minida: " in text]
+    assert len(said) == 1 and said[0].startswith("minida: stopped after step "), answer.stderr
+    step = torch.load(folder / "checkpoint.pt", weights_only=True)["step"]
+    assert 3 <= step < 60 and f"step {step};" in said[0]
+    options = {"source": "minicity:real?n=13", "batch_size": 4, "steps": 60, "precision": "float32", "progress": False}
+    result = minida.train("supervised", "smoke", out=folder, resume=True, **options)
+    assert [record["step"] for record in result.history] == list(range(1, 61))
+
+
+def test_a_batch_that_cannot_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    from minida.trainer import check_batch_size
+
+    monkeypatch.setattr(distributed, "world_size", lambda: 4)
+    check_batch_size(8)
+    for wrong in (6, 4):
+        with pytest.raises(ValueError, match=f"batch_size {wrong} for 4 processes"):
+            check_batch_size(wrong)

@@ -1,0 +1,113 @@
+"""What tests/test_distributed.py starts twice with torchrun: `python two_processes.py WAY FOLDER`.
+
+Every process writes what it found to FOLDER/WAY-RANK.json: gloo may abort at exit, after the work is done.
+"""
+
+import minida  # noqa: I001 (before torch)
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from minida import distributed, evaluation
+from minida.__main__ import main
+from minida.data import Augmentation, TrainingBatches
+from minida.losses import cross_entropy
+from minida.methods import Supervised
+from minida.metrics import ConfusionMatrix
+
+SHORT = {"source": "minicity:real?n=13", "batch_size": 4, "steps": 6, "eval_every": 3, "lr": 0.01}
+SHORT |= {"precision": "float32", "progress": False}
+
+
+class NoNorm(nn.Identity):
+    """Stands where batch norm stood: without it two processes must compute what one does."""
+
+
+class Recorded(ConfusionMatrix):
+    counted: list = []
+
+    def __init__(self, num_classes):
+        super().__init__(num_classes)
+        self.counted.append(self)
+
+
+def uneven_loss():
+    """A batch of 4 of which the ignored pixels lie in the second half: this process's mean, and the whole one."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(4, 3, 8, 8, generator=generator, dtype=torch.float32)
+    labels = torch.randint(0, 3, (4, 8, 8), generator=generator)
+    labels[1::2, 1:] = minida.IGNORE
+    share = slice(distributed.rank(), None, distributed.world_size())
+    return cross_entropy(logits[share].requires_grad_(), labels[share])
+
+
+def parts(folder):
+    """Every collective and everything that shares work, one by one."""
+    with distributed.process_group():
+        rank, found = distributed.rank(), {}
+        found["total"] = distributed.total(torch.tensor([1, 10 + rank])).tolist()
+        found["counts"] = distributed.total(ConfusionMatrix(2).counts + rank + 1).tolist()
+        found["any"] = [bool(flag) for flag in distributed.any_process(rank == 1, False)]
+        found["broadcast"] = distributed.broadcast({"from": rank})
+        mine = uneven_loss()
+        found["loss"], found["mean"] = mine.item(), distributed.average(mine.detach()).item()
+        data = minida.data.MiniCity("real", size=(32, 64), n=13)
+        batches = TrainingBatches(data, data, batch_size=4, augmentation=Augmentation((32, 64)), seed=3)
+        found["images"] = batches.source.samples(5)
+        evaluation.ConfusionMatrix = Recorded
+        torch.manual_seed(0)
+        found["miou"] = minida.evaluate(minida.BiSeNet(19, "slim"), data, 4, precision="float32").miou
+        found["confusion"] = Recorded.counted[-1].counts.tolist()
+        network = nn.BatchNorm2d(2)
+        network.running_mean.fill_(float(rank))
+        distributed.average_statistics([network])
+        found["running mean"] = network.running_mean.tolist()
+    return found
+
+
+def training(folder):
+    """Without batch norm, as one process; with it, statistics of both."""
+    norm = nn.BatchNorm2d
+    nn.BatchNorm2d = NoNorm
+    with distributed.process_group():
+        rank = distributed.rank()
+        result = minida.train("supervised", "smoke", out=folder / "plain", **SHORT)
+        nn.BatchNorm2d = norm
+        normed = minida.train("supervised", "smoke", out=folder / f"normed-{rank}", **SHORT)
+        average = [(name, value) for name, value in normed.model.named_buffers() if "running_mean" in name]
+    return {
+        "history": result.history,
+        "folder": str(normed.folder),
+        "statistics": {name: value.tolist() for name, value in average},
+    }
+
+
+def breaking(way, folder):
+    """A run in which process 1 fails at step 3: by an error, killed, or all of them interrupted."""
+    plain, calls = Supervised.step, []
+
+    def step(self, batch):
+        calls.append(1)
+        if len(calls) == 3 and distributed.rank() == 1:
+            if way == "error":
+                raise ValueError("images/007.png: cannot be read; copy it again")
+            os.kill(*{"killed": (os.getpid(), signal.SIGKILL), "stopped": (os.getppid(), signal.SIGINT)}[way])
+        return plain(self, batch)
+
+    Supervised.step = step
+    options = ["--source", "minicity:real?n=13", "--batch-size", "4", "--steps", "60", "--precision", "float32"]
+    return main(["train", "supervised", "--preset", "smoke", *options, "--out", str(folder / way), "--json"])
+
+
+if __name__ == "__main__":
+    way, folder = sys.argv[1], Path(sys.argv[2])
+    if way in ("error", "killed", "stopped"):
+        sys.exit(breaking(way, folder))
+    found = {"parts": parts, "training": training}[way](folder)
+    (folder / f"{way}-{os.environ.get('RANK', 'alone')}.json").write_text(json.dumps(found))
