@@ -87,12 +87,13 @@ class Trainer:
             self._resume()
         elif self.speaks:
             self.folder.begin(dataclasses.asdict(self.config))
+        batches = self._prepare()  # while Ctrl-C still ends all at once
         started = time.perf_counter() - self.seconds
         bar = tqdm(total=self.config.steps, initial=self.step, unit="step", disable=not self.progress)
         bar.set_description(self.folder.path.name)
         with interruptible() as interrupted, bar:
             saved = time.perf_counter()
-            for batch in self._batches():
+            for batch in self._on_device(batches):
                 self._update(batch)
                 done = self.step == self.config.steps
                 self.seconds = time.perf_counter() - started
@@ -110,15 +111,16 @@ class Trainer:
                     break
         return self._finish()
 
-    def _batches(self) -> Iterator[Batch]:
-        """Batches from the current step on, on the device."""
-        if self.step == self.config.steps:
-            return
+    def _prepare(self) -> TrainingBatches | None:
+        """Resize or paint all that is needed, and begin at the current step; None where none is left."""
         config = self.config
+        if self.step == config.steps:
+            return None
+        self.data.evaluation.prepare(labels=False)
         augmentation = Augmentation(
             config.size, scale=config.scale, jitter=config.jitter, blur=config.blur, noise=config.noise
         )
-        batches = TrainingBatches(
+        return TrainingBatches(
             self.data.source,
             self.data.target if self.method.uses_target else None,
             batch_size=config.batch_size,
@@ -127,7 +129,9 @@ class Trainer:
             workers=config.workers,
             start=self.step,
         )
-        for batch in batches:
+
+    def _on_device(self, batches: TrainingBatches | None) -> Iterator[Batch]:
+        for batch in batches or ():
             yield Batch(*(move(part, self.device) for part in batch))
 
     def _update(self, batch: Batch) -> None:

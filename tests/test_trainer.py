@@ -8,6 +8,7 @@ import time
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 import minida
 from minida.config import make_config
@@ -211,6 +212,28 @@ def test_semi_supervised_trains_on_the_labelled_share_only():
     trainer = Trainer(config, RunFolder("unused"), progress=False)
     assert len(trainer.data.source) == 2 and len(trainer.data.target) == 6
     assert not set(trainer.data.source.indices) & set(trainer.data.target.indices)
+
+
+def test_data_without_labels_is_refused_before_any_work(tmp_path):
+    (tmp_path / "images").mkdir()
+    for name in "abcd":
+        Image.new("RGB", (64, 32)).save(tmp_path / "images" / f"{name}.png")
+    spec = f"folder:{tmp_path}"
+    for change, role in (({"source": spec}, "train"), ({"target": spec}, "evaluate")):
+        with pytest.raises(ValueError, match=f"has no labels of split '(train|val)' to {role} on; name another"):
+            minida.train("supervised", "smoke", out=tmp_path / "run", **{**TINY, **change})
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_interrupt_while_data_are_prepared_ends_at_once(tmp_path, monkeypatch):
+    def slow(self, labels=True):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+        raise AssertionError("went on")
+
+    monkeypatch.setattr(minida.data.MiniCity, "prepare", slow)
+    with pytest.raises(KeyboardInterrupt):
+        minida.train("supervised", "smoke", out=tmp_path / "run", **TINY)
 
 
 def test_evaluation_counts_at_the_labels_own_size_over_the_sets_classes():

@@ -25,4 +25,8 @@ def open_datasets(config: Config, uses_target: bool) -> DataSets:
         target = data.open(config.target, "train", config.size)
     if uses_target and target is None:
         raise ValueError(f"{config.method} needs an unlabelled target; give target=SPEC, or protocol=ssl")
-    return DataSets(source, target, data.open(config.evaluated, "val", config.size))
+    evaluation = data.open(config.evaluated, "val", config.size)
+    for role, dataset in (("train", source), ("evaluate", evaluation)):
+        if not dataset.has_labels:
+            raise ValueError(f"{dataset.spec} has no labels of split {dataset.split!r} to {role} on; name another")
+    return DataSets(source, target, evaluation)

@@ -1,8 +1,8 @@
 """What is kept of photographs: the same values, made once, keyed by the files, whole or absent, disk or no disk."""
 
+import multiprocessing
 import os
 import pickle
-import subprocess
 import sys
 import time
 import warnings
@@ -23,24 +23,8 @@ from minida.data.transforms import Augmentation
 
 COUNT, SIZE = 40, (10, 18)
 
-# Prepares the folder in argv[1] when it is told to; each image takes a while, and leaves a line in the file argv[2].
-SLOW = """
-import sys, time
-import minida
-from minida.data import folders
-read = folders.PairedFiles._read
-def slow(self, kind, index):
-    time.sleep(0.03)
-    with open(sys.argv[2], "a") as log:
-        log.write(f"{index}\\n")
-    return read(self, kind, index)
-folders.PairedFiles._read = slow
-dataset = minida.data.open("folder:" + sys.argv[1], size=(10, 18))
-print("ready", flush=True)
-input()
-dataset.prepare(labels=False)
-print(int(sum(dataset.image(i).sum() for i in range(len(dataset)))))
-"""
+# A fork has torch at once; elsewhere a fork of a process with threads is not safe.
+PROCESSES = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
 
 
 @pytest.fixture(autouse=True)
@@ -185,34 +169,43 @@ def test_a_worker_opens_the_cache_again(plain: Path, no_files: Callable) -> None
     assert same(worker, dataset) and isinstance(worker._arrays["labels"][1], np.memmap)
 
 
+def prepare_slowly(plain: Path, log: Path) -> None:
+    """Prepare in a process of its own: each image takes a while and leaves a line; the sum of all is written last."""
+    read = folders.PairedFiles._read
+
+    def slow(self: folders.PairedFiles, kind: str, index: int) -> cache.Arrays:
+        time.sleep(0.03)
+        with open(log, "a") as file:
+            file.write(f"{index}\n")
+        return read(self, kind, index)
+
+    folders.PairedFiles._read = slow
+    dataset = data.open(f"folder:{plain}", size=SIZE)
+    dataset.prepare(labels=False)
+    log.with_suffix(".sum").write_text(str(sum(int(dataset.image(i).numpy().sum()) for i in range(COUNT))))
+
+
 def test_two_processes_do_the_work_once_and_what_a_killed_one_leaves_goes(plain: Path, root: Path) -> None:
-    logs = [plain / f"log{k}" for k in range(3)]
-    command = [sys.executable, "-c", SLOW, plain]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    killed, *pair = [subprocess.Popen([*command, log], **pipes) for log in logs]  # all start at once: it takes long
-    for process in (killed, *pair):
-        assert process.stdout.readline() == "ready\n"
-
-    def go(process: subprocess.Popen) -> None:
-        process.stdin.write("\n")
-        process.stdin.flush()
-
-    go(killed)
+    logs = [plain / f"{k}.log" for k in range(3)]
+    killed, *pair = [PROCESSES.Process(target=prepare_slowly, args=(plain, log)) for log in logs]
+    killed.start()
     end = time.monotonic() + 60
     while not (logs[0].exists() and len(logs[0].read_text().split()) > 5):
         assert time.monotonic() < end
         time.sleep(0.01)
     killed.kill()
-    killed.communicate()
+    killed.join()
     (left,) = visible(root)
     assert left.startswith(".") and (root / left / "images.npy").exists()
 
     for process in pair:
-        go(process)
-    answers = [process.communicate(timeout=60)[0] for process in pair]
+        process.start()
+    for process in pair:
+        process.join(60)
     fresh = data.open(f"folder:{plain}", size=SIZE)
-    assert answers == [f"{sum(int(fresh.image(i).sum()) for i in range(COUNT))}\n"] * 2
-    reads = sorted(len(log.read_text().split()) for log in logs[1:])
+    total = sum(int(fresh.image(i).sum()) for i in range(COUNT))
+    assert [int(log.with_suffix(".sum").read_text()) for log in logs[1:]] == [total, total]
+    reads = sorted(len(log.read_text().split()) if log.exists() else 0 for log in logs[1:])
     assert reads[1] == COUNT and reads[0] <= 1  # the other process has only looked how large one is
     (made,) = visible(root)
     assert not made.startswith(".")

@@ -111,7 +111,9 @@ def test_cache_holds_the_same_bytes_and_is_not_copied_to_workers(cache):
     assert torch.equal(fresh.image(7), data.image(7)) and torch.equal(fresh.labels(7), data.labels(7))
     assert isinstance(data._arrays[0], np.memmap) and kept(cache) == [data.folder.name]
     packed = pickle.dumps(data)
-    assert len(packed) < 5000 and torch.equal(pickle.loads(packed).image(7), data.image(7))
+    worker = pickle.loads(packed)
+    assert len(packed) < 5000 and torch.equal(worker.image(7), data.image(7))
+    assert isinstance(worker._arrays[0], np.memmap)
     frequency = data.class_frequency()
     assert frequency.shape == (19,) and frequency.sum() == pytest.approx(1)
 

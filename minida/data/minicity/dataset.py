@@ -89,7 +89,9 @@ class MiniCity(SegmentationDataset):
 
     def _item(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         index = range(self.n)[index]  # a negative index counts from the end; IndexError beyond
-        if self._arrays is not None or (not self._looked and self._open()):
+        if self._arrays is None and not self._looked:
+            self._looked, self._arrays = True, cache.load(self.folder, ARRAYS)
+        if self._arrays is not None:
             return self._arrays[0][index], self._arrays[1][index]
         if self._last is None or self._last[0] != index:
             self._last = index, self.paint(index)
@@ -107,18 +109,13 @@ class MiniCity(SegmentationDataset):
 
     def prepare(self, labels: bool | Sequence[int] = True) -> None:
         """Paint the whole set: a small one into memory, others into the cache where that can be written."""
-        if self._arrays is not None or self._open():
+        if self._arrays is not None:
             return
         task, otherwise = f"painting {self.spec} {self.split}", "MiniCity paints in memory"
         painted = map(self.paint, range(self.n))
         self._arrays = cache.keep(self.folder, ARRAYS, self.n, painted, task, otherwise)
         if self._arrays is None:
             self._arrays = cache.stack(tqdm(map(self.paint, range(self.n)), task, self.n, leave=False, unit="image"))
-
-    def _open(self) -> bool:
-        self._looked = True
-        self._arrays = cache.load(self.folder, ARRAYS)
-        return self._arrays is not None
 
 
 def world_hash() -> str:
