@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import difflib
+import itertools
 import json
 import os
 import sys
@@ -11,13 +12,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from tqdm.auto import tqdm
+
 import minida
+from minida import distributed
 from minida.config import LEARNING_RATES, PRESETS
 from minida.data import inspect
 from minida.data import open as open_data
 from minida.device import describe_device, faster_in_bfloat16, resolve_device, to_device
-from minida.inference import list_images, predict_files
+from minida.export import for_inference, write_onnx
+from minida.inference import list_files, predict_files, read_pictures
+from minida.latency import MEASURED, latency, table
 from minida.methods import METHODS
+from minida.models.bisenet import BACKBONES
 from minida.storage import read_metadata, to_json
 
 
@@ -30,7 +37,8 @@ class Parser(argparse.ArgumentParser):
             known = [option for parser in _family(self) for option in parser._option_string_actions]
             close = difflib.get_close_matches(unknown[0], known, n=1)
             message += f"; did you mean {close[0]}?" if close else f"; see {self.prog} --help"
-        self.exit(2, f"{self.prog}: {message}\n")
+        first = os.environ.get("RANK", "0") == "0"  # of several processes that torchrun started, all with this mistake
+        self.exit(2, f"{self.prog}: {message}\n" if first else None)
 
 
 def _family(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
@@ -55,6 +63,8 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     result = minida.train(
         options.method, preset, out=options.out, resume=options.resume, progress=not options.json, **given
     )
+    if distributed.rank() > 0:  # the first process speaks
+        return {}
     print(f"{result.report}\nrun folder: {result.folder}", file=sys.stderr if options.json else sys.stdout)
     return json.loads((result.folder / "result.json").read_text(encoding="utf-8"))
 
@@ -65,7 +75,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     dataset = open_data(options.data, options.split, options.size or metadata.size)
     model = to_device(minida.load(options.model), resolve_device("auto"))
     report = minida.evaluate(model, dataset, progress=not options.json)
-    if not options.json:
+    if not options.json and distributed.rank() == 0:
         print(report)
         for name, value in report.iou.items():
             print(f"  {name:14s} {100 * value:5.1f}")
@@ -73,14 +83,51 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def predict(options: argparse.Namespace) -> dict[str, Any]:
-    """Label images: palette PNGs and overlays."""
-    metadata = read_metadata(options.model)
-    model = to_device(minida.load(options.model), resolve_device("auto"))
-    files = list_images(options.images)
-    written = predict_files(model, files, Path(options.out), options.size or metadata.size, not options.json)
+    """Label images and videos: palette PNGs and overlays."""
+    shown, files = options.size or read_metadata(options.model).size, list_files(options.images)
+    model = for_inference(minida.load(options.model), resolve_device("auto"))
+    found = predict_files(model, read_pictures(files), Path(options.out), shown, not options.json)
     if not options.json:
-        print(f"{len(written)} label maps and overlays in {options.out}")
-    return {"images": len(written), "out": str(options.out), "size": options.size or metadata.size}
+        rates = f"{found['images_per_second']:.1f} a second, {found['network_per_second']:.1f} by the network alone"
+        print(f"{found['images']} label maps and overlays in {options.out}: {rates}")
+    return {**found, "out": str(options.out), "size": shown}
+
+
+def bench(options: argparse.Namespace) -> dict[str, Any]:
+    """Time networks here, as they are deployed and as plain PyTorch, and say what work and memory they are."""
+    unknown = [name for name in options.networks if name not in BACKBONES and not Path(name).exists()]
+    if unknown:
+        raise ValueError(f"{unknown[0]}: no such network; expected a run folder, a file, or {', '.join(BACKBONES)}")
+    models = {name: minida.BiSeNet(19, name) if name in BACKBONES else minida.load(name) for name in options.networks}
+    device, rows = resolve_device("auto"), []
+    cases = list(itertools.product(models, options.size, options.batch))
+    for name, shown, batch in tqdm(cases, "bench", unit="row", disable=options.json):
+        trained = None if name in BACKBONES else name
+        rows.append(latency(models[name], shown, batch, options.repeats, device, trained))
+    if not options.json:
+        print(table(rows))
+    sizes, batches = (
+        " ".join(values) for values in (["x".join(map(str, s)) for s in options.size], map(str, options.batch))
+    )
+    command = f"minida bench {' '.join(options.networks)} --size {sizes} --batch {batches}"
+    return {"command": command, "measured": MEASURED, "records": [dataclasses.asdict(row) for row in rows]}
+
+
+def export(options: argparse.Namespace) -> dict[str, Any]:
+    """Write a network as an ONNX file that gives PyTorch's labels."""
+    metadata, model = read_metadata(options.model), minida.load(options.model)
+    shown, image = options.size or metadata.size, None
+    if options.image:
+        image = next(read_pictures(list_files([options.image])))[1]
+    found = write_onnx(model, metadata, Path(options.onnx), shown, image)
+    if not options.json:
+        print(f"{options.onnx}: {found['bytes'] / 1e6:.1f} MB, for images of {shown[0]}x{shown[1]}")
+        if labels := found["labels"]:
+            print("{differ} of {pixels} labels differ from PyTorch's ({near_ties} near ties)".format(**labels))
+            print("a pass takes", ", ".join(f"{ms:.1f} ms {form}" for form, ms in found["ms"].items()))
+        else:
+            print("not checked: onnxruntime is not installed")
+    return {"file": options.onnx, "size": shown, **found}
 
 
 def info(options: argparse.Namespace) -> dict[str, Any]:
@@ -118,15 +165,16 @@ def pair(text: str) -> tuple[float, float]:
 
 
 TRAIN: dict[str, tuple[Callable | None, str]] = {
-    "source": (str, "labelled data set: minicity:game, minicity:real, camvid:DIR, folder:DIR"),
+    "source": (str, "labelled data set: minicity:game, minicity:real; gta5:, cityscapes:, camvid: or folder:DIR"),
     "target": (str, "unlabelled data set; the evaluation is on its val split, else on the source's"),
     "protocol": (str, "uda: source and target; ssl: a labelled share of the source, the rest without labels"),
     "labeled": (str, "share of the source whose labels are used, such as 1/8"),
     "backbone": (str, "resnet18, resnet101 or slim"),
     "weights": (str, "initial weights of the backbone: imagenet, or a state dict's file"),
+    "init": (str, "initial weights of the whole network: a run folder or a model.safetensors"),
     "size": (size, "height and width of a crop and of an evaluated image, such as 96x192"),
     "steps": (int, "training steps"),
-    "batch_size": (int, "images a step"),
+    "batch_size": (int, "images a step, of each domain, over all processes"),
     "optimizer": (str, ", ".join(LEARNING_RATES)),
     "lr": (float, "initial learning rate (default: the optimiser's own)"),
     "scale": (pair, "range of the random scale before the crop, such as 0.5,2"),
@@ -169,11 +217,23 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--split", default="val")
     sub.add_argument("--size", type=size, help="default: the size it was trained at")
 
-    sub = verb(predict, "minida predict runs/oracle photos/ --out predictions")
+    sub = verb(predict, "minida predict runs/oracle photos/ drive.mp4 --out predictions")
     sub.add_argument("model", metavar="MODEL", help="a run folder or a model.safetensors")
-    sub.add_argument("images", nargs="+", metavar="IMAGE|FOLDER")
+    sub.add_argument("images", nargs="+", metavar="IMAGE|FOLDER|VIDEO")
     sub.add_argument("--out", required=True, metavar="DIR")
     sub.add_argument("--size", type=size, help="size the network sees; default: the size it was trained at")
+
+    sub = verb(bench, "minida bench runs/oracle resnet18 --size 96x192 512x1024")
+    sub.add_argument("networks", nargs="+", metavar="MODEL|BACKBONE", help=f"a run folder, or {', '.join(BACKBONES)}")
+    sub.add_argument("--size", type=size, nargs="+", default=[(512, 1024)])
+    sub.add_argument("--batch", type=int, nargs="+", default=[1, 8])
+    sub.add_argument("--repeats", type=int, default=30, help="runs of a row at most; 5 at least")
+
+    sub = verb(export, "minida export runs/oracle --onnx oracle.onnx")
+    sub.add_argument("model", metavar="MODEL", help="a run folder or a model.safetensors")
+    sub.add_argument("--onnx", required=True, metavar="FILE")
+    sub.add_argument("--size", type=size, help="size of every image; default: the size it was trained at")
+    sub.add_argument("--image", metavar="FILE", help="to check it on; default: a street of MiniCity")
 
     sub = verb(info, "minida info --data camvid:DIR")
     sub.add_argument("--data", metavar="SPEC")
@@ -185,15 +245,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; 0 when it did its work, 2 for a user's mistake, 130 when stopped."""
     options = parser().parse_args(arguments)
     try:
-        answer = options.run(options)
+        with distributed.process_group():
+            answer = options.run(options)
+            if options.json and distributed.rank() == 0:
+                print(to_json(answer))
     except (ValueError, FloatingPointError, OSError) as error:
-        print(f"minida: {error}", file=sys.stderr)
+        print("minida:", error, *getattr(error, "__notes__", []), file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         print(f"minida: {stop or 'stopped'}", file=sys.stderr)
         return 130
-    if options.json:
-        print(to_json(answer))
     return 1 if answer.get("problems") else 0
 
 

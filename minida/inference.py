@@ -1,6 +1,9 @@
-"""Predictions for a person's own images: palette PNGs of training ids, and overlays."""
+"""Predictions for a person's own images and videos: palette PNGs of training ids, and overlays."""
 
-from collections.abc import Iterable
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,53 +15,97 @@ from tqdm.auto import tqdm
 
 from minida.data import normalise
 from minida.data.folders import IMAGE_ENDINGS, open_file
-from minida.device import faster_in_bfloat16
+from minida.export import synchronize
 from minida.models import BiSeNet
 from minida.models.bisenet import upsample
 from minida.storage import write_atomically
 from minida.types import PALETTE
 from minida.viz.views import overlay
 
+VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".gif")
 
-def list_images(paths: Iterable[str | Path]) -> list[Path]:
-    """The images that files and folders name, a folder's in order. Raises ValueError for one that has none."""
-    files = []
+
+def list_files(paths: Iterable[str | Path]) -> list[Path]:
+    """The images and videos that files and folders name, a folder's in order.
+
+    Raises: ValueError where there is none, where two would be written to one file, for a video without its reader.
+    """
+    files, endings = [], IMAGE_ENDINGS + VIDEO_ENDINGS
     for path in map(Path, paths):
-        found = sorted(p for p in path.glob("*") if p.suffix.lower() in IMAGE_ENDINGS) if path.is_dir() else [path]
+        found = sorted(p for p in path.glob("*") if p.suffix.lower() in endings) if path.is_dir() else [path]
         if not found or not found[0].is_file():
-            raise ValueError(f"{path}: no image there; expected an image, or a folder with {', '.join(IMAGE_ENDINGS)}")
+            raise ValueError(f"{path}: no image there; expected a file, or a folder with {', '.join(endings)}")
         files += found
-    repeated = {file.stem for file in files if sum(other.stem == file.stem for other in files) > 1}
-    if repeated:
-        raise ValueError(f"two images are named {min(repeated)!r} and would be written to one file; rename one")
+    videos = {file.stem: file for file in files if file.suffix.lower() in VIDEO_ENDINGS}
+    if videos and not find_spec("imageio_ffmpeg"):
+        raise ValueError(f'{min(videos.values())}: a video takes one package more: pip install "minida[video]"')
+    names = Counter()
+    for file in files:
+        video, _, number = file.stem.rpartition("_")
+        names[video if video in videos and number.isdigit() else file.stem] += 1  # so are its frames called
+    name, count = names.most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"two files are named {name!r} and would be written to one; rename one")
     return files
+
+
+def read_pictures(files: Iterable[Path]) -> Iterator[tuple[str, Tensor]]:
+    """NAME and (3, h, w) uint8 of every image; NAME_00000, NAME_00001 … of a video's frames. One is held at a time.
+
+    Raises: ValueError for a file that cannot be read.
+    """
+    for file in files:
+        if file.suffix.lower() not in VIDEO_ENDINGS:
+            yield file.stem, F.pil_to_tensor(open_file(file).convert("RGB"))
+            continue
+        import imageio.v3
+
+        options = {"plugin": "pillow", "mode": "RGB"} if file.suffix.lower() == ".gif" else {"plugin": "FFMPEG"}
+        try:
+            for number, frame in enumerate(imageio.v3.imiter(file, **options)):
+                yield f"{file.stem}_{number:05d}", torch.from_numpy(frame).permute(2, 0, 1)
+        except Exception as error:  # many kinds, each format its own; ffmpeg's words fill a page
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise ValueError(f"{file}: cannot be read as a video ({reason}); copy or convert it again") from None
 
 
 @torch.inference_mode()
 def predict_image(model: BiSeNet, image: Tensor, size: tuple[int, int]) -> np.ndarray:
     """(3, h, w) uint8 -> (h, w) uint8 training ids: seen by the network at `size`, decided at its own size."""
+    return _predict(model, image, size)[0]
+
+
+def _predict(model: BiSeNet, image: Tensor, size: tuple[int, int]) -> tuple[np.ndarray, float]:
+    """The labels, and the seconds that the network alone took."""
     device = next(model.parameters()).device
-    resized = F.resize(image[None], list(size), antialias=True).to(device, memory_format=torch.channels_last)
-    with torch.autocast(device.type, torch.bfloat16, enabled=faster_in_bfloat16(device)):
-        logits = model(normalise(resized)).logits  # (1, C, H, W)
-    return upsample(logits, *image.shape[1:]).argmax(1)[0].to(torch.uint8).cpu().numpy()
+    prepared = normalise(F.resize(image[None], list(size), antialias=True).to(device))  # (1, 3, H, W)
+    start = time.perf_counter()
+    logits = model(prepared).logits
+    synchronize(device)
+    seconds = time.perf_counter() - start
+    best = upsample(logits, *image.shape[1:]).max(1)  # on a CPU several times as fast as argmax
+    return best.indices[0].to(torch.uint8).cpu().numpy(), seconds
 
 
+@torch.inference_mode()
 def predict_files(
-    model: BiSeNet, files: list[Path], out: Path, size: tuple[int, int], progress: bool = True
-) -> list[Path]:
-    """Write NAME.png (palette PNG of training ids) and NAME_overlay.jpg for every image; return the label files."""
-    model.eval()
-    written = []
-    for file in tqdm(files, "predict", unit="image", disable=not progress):
-        image = F.pil_to_tensor(open_file(file).convert("RGB"))
-        labels = predict_image(model, image, size)
-        palette = Image.fromarray(labels, mode="P")
+    model: BiSeNet, pictures: Iterable[tuple[str, Tensor]], out: Path, size: tuple[int, int],
+    progress: bool = True, total: int | None = None,
+) -> dict[str, float]:  # fmt: skip
+    """Write NAME.png (palette PNG of training ids) and NAME_overlay.jpg for every (NAME, (3, h, w) uint8) picture.
+
+    Returns how many `images` there were, and how many a second all in all and of the network alone.
+    """
+    model(torch.zeros(1, 3, *size, device=next(model.parameters()).device))  # the first pass prepares the others
+    images, network, begin = 0, 0.0, time.perf_counter()
+    for name, image in tqdm(pictures, "predict", total, unit="image", disable=not progress):
+        labels, seconds = _predict(model, image, size)
+        palette, tinted = Image.fromarray(labels, mode="P"), Image.fromarray(overlay(image, labels))
         palette.putpalette(PALETTE.flatten().tolist())
-        tinted = Image.fromarray(overlay(image, labels))
-        written.append(out / f"{file.stem}.png")
-        write_atomically(written[-1], lambda part, picture=palette: picture.save(part, "png"))
+        write_atomically(out / f"{name}.png", lambda part, picture=palette: picture.save(part, "png"))
         write_atomically(
-            out / f"{file.stem}_overlay.jpg", lambda part, picture=tinted: picture.save(part, "jpeg", quality=92)
+            out / f"{name}_overlay.jpg", lambda part, picture=tinted: picture.save(part, "jpeg", quality=92)
         )
-    return written
+        images, network = images + 1, network + seconds
+    rates = {"images_per_second": images / (time.perf_counter() - begin), "network_per_second": images / (network or 1)}
+    return {"images": images, **rates}

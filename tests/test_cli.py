@@ -1,5 +1,9 @@
+import itertools
 import json
+import sys
+import warnings
 
+import imageio.v3
 import numpy as np
 import pytest
 import torch
@@ -130,7 +134,67 @@ def test_metadata_and_half_size_copies(run, tmp_path):
         torch.testing.assert_close(half[key], whole[key], rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("verb", ["train", "evaluate", "predict", "info"])
+def test_predict_takes_images_and_videos_together(run, tmp_path, capsys):
+    frames = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), np.uint8)
+    imageio.v3.imwrite(tmp_path / "drive.mp4", frames, fps=10)
+    Image.fromarray(frames[0]).save(tmp_path / "street.png")
+    arguments = ["predict", str(run), str(tmp_path / "street.png"), str(tmp_path / "drive.mp4"), "--out"]
+    code, record = answer(capsys, *arguments, str(tmp_path / "out"))
+    assert code == 0 and record["images"] == 4 and record["network_per_second"] > 0
+    names = ["drive_00000", "drive_00001", "drive_00002", "street"]
+    expected = sorted(name + ending for name in names for ending in (".png", "_overlay.jpg"))
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == expected
+    assert main([*arguments, str(tmp_path / "again")]) == 0
+    assert "4 label maps" in (text := capsys.readouterr().out) and "by the network alone" in text
+
+
+def test_bench_measures_every_network_at_every_size_and_batch(run, capsys):
+    arguments = ["bench", "slim", str(run), "--size", "32x64", "64x96", "--batch", "1", "2", "--repeats", "5"]
+    code, found = answer(capsys, *arguments)
+    cases = [(row["network"], tuple(row["size"]), row["batch"]) for row in found["records"]]
+    assert code == 0 and cases == list(itertools.product(["slim", str(run)], [(32, 64), (64, 96)], [1, 2]))
+    for row in found["records"]:
+        assert row["ratio"] == pytest.approx(row["plain"]["ms"] / row["deployed"]["ms"])
+        assert row["flops"] == next(r["flops"] for r in found["records"] if r["size"] == row["size"])
+        assert (row["labels_differ"] is None) == (row["network"] == "slim")
+    assert "GFLOPs: 2 x multiply-adds" in found["measured"]
+    assert main([*arguments[:2], "--size", "32x64", "--repeats", "5"]) == 0
+    assert "slim  32x64" in capsys.readouterr().out
+
+
+def test_export_writes_a_checked_onnx_file(run, tmp_path, capsys, monkeypatch, recwarn):
+    exporter = torch.onnx.export
+
+    def noisy(*arguments, **options):
+        print("many words")
+        print("more words", file=sys.stderr)
+        warnings.warn("and a warning", stacklevel=1)
+        return exporter(*arguments, **options)
+
+    monkeypatch.setattr(torch.onnx, "export", noisy)
+    arguments = ["export", str(run), "--onnx", str(tmp_path / "x.onnx"), "--size", "32x64"]
+    Image.new("RGB", (30, 20), (200, 100, 0)).save(tmp_path / "street.png")
+    code, found = answer(capsys, *arguments, "--image", str(tmp_path / "street.png"))
+    assert code == 0 and found["size"] == [32, 64] and found["labels"]["pixels"] == 32 * 64
+    assert (tmp_path / "x.onnx").stat().st_size == found["bytes"]
+    assert main(arguments) == 0
+    shown = capsys.readouterr()
+    assert "of 2048 labels differ" in shown.out and "onnxruntime" in shown.out
+    assert not shown.err and not any("and a warning" in str(warning.message) for warning in recwarn)
+
+
+def test_mistakes_in_bench_and_export_get_one_line(run, tmp_path, capsys, monkeypatch):
+    assert "resnet50: no such network" in refused(capsys, "bench", "resnet18", "resnet50")
+    assert "batch of 0" in refused(capsys, "bench", "slim", "--batch", "0", "--json")
+    assert "nothere.png" in refused(capsys, "export", str(run), "--onnx", "x", "--image", str(tmp_path / "nothere.png"))
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    assert "minida[export]" in refused(capsys, "export", str(run), "--onnx", str(tmp_path / "x.onnx"))
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    (tmp_path / "drive.mp4").write_text("")
+    assert "minida[video]" in refused(capsys, "predict", str(run), str(tmp_path / "drive.mp4"), "--out", str(tmp_path))
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate", "predict", "bench", "export", "info"])
 def test_every_verb_has_help_with_an_example(verb, capsys):
     with pytest.raises(SystemExit) as stop:
         main([verb, "--help"])

@@ -16,7 +16,7 @@ LAYERS = (  # a module may import its own layer and those above it in this list
     ("data", "models", "losses", "metrics", "labeling"),
     ("methods",),
     ("evaluation", "storage", "trainer"),
-    ("viz", "export", "inference"),
+    ("viz", "export", "latency", "inference"),
     ("teach", "compare"),
     ("__main__",),
 )

@@ -7,7 +7,7 @@ import numpy as np
 
 FOLDER = Path(__file__).resolve().parent
 README = FOLDER.parents[1] / "README.md"
-START, END = "<!-- results: made by python assets/results/table.py -->", "<!-- end of results -->"
+MARKS = "<!-- {}: made by python assets/results/table.py -->", "<!-- end of {} -->"
 ROWS = (
     ("ResNet-18, trained on `game` (source-only)", "cpu-source-only"),
     ("ResNet-18, trained on `real` (oracle)", "cpu-oracle"),
@@ -19,6 +19,33 @@ ROWS = (
 def spread(runs: list[dict], key: str) -> str:
     values = 100 * np.array([run[key] for run in runs])
     return f"{values.mean():.1f} ± {values.std(ddof=1):.1f}" if len(runs) > 1 else f"{values[0]:.1f}"
+
+
+def latencies() -> str:
+    stored = json.loads((FOLDER / "latency.json").read_text(encoding="utf-8"))
+    rows, first = stored["records"], stored["records"][0]
+    cases = list(dict.fromkeys((tuple(row["size"]), row["batch"]) for row in rows))
+    lines = [
+        "| network | parameters | GFLOPs at 512×1024 | "
+        + " | ".join(f"{h}×{w}, batch {b}" for (h, w), b in cases)
+        + " |",
+        "|---" * (3 + len(cases)) + "|",
+    ]
+    for name in dict.fromkeys(row["network"] for row in rows):
+        own = [row for row in rows if row["network"] == name]
+        large = next(row for row in own if row["size"] == [512, 1024])
+        times = [f"{row['deployed']['ms']:.1f} ms ({row['ratio']:.1f}x)" for row in own]
+        head = f"| {name} | {large['parameters']:,} | {large['flops'] / 1e9:.1f} | "
+        lines.append(head + " | ".join(times) + " |")
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Median of a pass over the batch on {first['device']}, {first['precision']}, torch {first['torch']}; in "
+            "brackets, how many times faster than the same network in plain eager float32, measured in turns. "
+            f"GFLOPs: twice the multiply-adds of the convolutions, one image. (`{stored['command']}`)",
+        ]
+    )
 
 
 def table() -> str:
@@ -56,11 +83,14 @@ def table() -> str:
 
 
 def updated(readme: str) -> str:
-    """The README with the table between its marks replaced."""
-    before, _, rest = readme.partition(START)
-    return f"{before}{START}\n\n{table()}\n\n{END}{rest.partition(END)[2]}"
+    """The README with the tables between their marks replaced."""
+    for name, text in (("results", table()), ("latency", latencies())):
+        start, end = (mark.format(name) for mark in MARKS)
+        before, _, rest = readme.partition(start)
+        readme = f"{before}{start}\n\n{text}\n\n{end}{rest.partition(end)[2]}"
+    return readme
 
 
 if __name__ == "__main__":
     README.write_text(updated(README.read_text(encoding="utf-8")), encoding="utf-8")
-    print(table())
+    print(table(), latencies(), sep="\n\n")

@@ -25,8 +25,8 @@ def conv_bn_relu(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
-def upsample(logits: Tensor, height: int, width: int) -> Tensor:
-    """Bilinear upsampling as two matrix products, A_h X A_w^T: (B, C, h, w) -> (B, C, height, width) float32.
+def upsample(logits: Tensor, height: int, width: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Bilinear upsampling as two matrix products, A_h X A_w^T: (B, C, h, w) -> (B, C, height, width) of `dtype`.
 
     The same values as F.interpolate(mode="bilinear"); its gradient is a matrix product too, which is several
     times faster on a CPU and, unlike the scatter of F.interpolate on a GPU, gives the same sums every run.
@@ -34,11 +34,11 @@ def upsample(logits: Tensor, height: int, width: int) -> Tensor:
 
     def weights(size: int, new_size: int) -> Tensor:  # (new_size, size): row i makes output i
         identity = torch.eye(size, device=logits.device)[None]
-        return F.interpolate(identity, size=new_size, mode="linear", align_corners=False)[0].T
+        return F.interpolate(identity, size=new_size, mode="linear", align_corners=False)[0].T.to(dtype)
 
     with torch.autocast(logits.device.type, enabled=False):
         rows, columns = weights(logits.shape[2], height), weights(logits.shape[3], width)
-        return rows @ (logits.float().contiguous() @ columns.T)
+        return rows @ (logits.to(dtype).contiguous() @ columns.T)
 
 
 class SpatialPath(nn.Sequential):
@@ -154,6 +154,8 @@ class BiSeNet(nn.Module):
             one value a channel); an input that is not (B, 3, H, W).
     """
 
+    logits_type = torch.float32  # minida.export changes it: most of a slim network's time is logits at full size
+
     def __init__(
         self,
         num_classes: int = 19,
@@ -196,7 +198,7 @@ class BiSeNet(nn.Module):
             return F.interpolate(features, size=spatial.shape[2:], mode="bilinear", align_corners=False)
 
         def to_full(logits: Tensor) -> Tensor:
-            return upsample(logits, x.shape[2], x.shape[3])
+            return upsample(logits, x.shape[2], x.shape[3], self.logits_type)
 
         joined = torch.cat((spatial, to_eighth(at16), to_eighth(at32)), dim=1)  # (B, 1024 for R18, H/8, W/8)
         # The paper's order is x8 upsampling, then this 1x1 convolution. Bilinear weights sum to one, so the

@@ -40,3 +40,18 @@ def _spread(runs, key: str) -> str:
     """ "54.3 ± 0.8", in %; one run has no deviation."""
     values = 100 * np.array([run[key] for run in runs], float)
     return f"{values.mean():.1f}" + (f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else "")
+
+
+def latency_table(path: str | Path) -> str:
+    """Text: stored records of `minida bench`, a row each, under the place where they were measured."""
+    stored = json.loads(Path(path).read_text(encoding="utf-8"))
+    first = stored["records"][0]
+    lines = [f"{first['device']}, {first['precision']}, torch {first['torch']}: median ms (95th percentile) of a pass"]
+    rows = [("network", "size", "batch", "deployed", "plain", "ratio", "images/s")]
+    for row in stored["records"]:
+        times = [f"{row[form]['ms']:.1f} ({row[form]['p95_ms']:.1f})" for form in ("deployed", "plain")]
+        case = row["network"], "x".join(map(str, row["size"])), str(row["batch"])
+        rows.append((*case, *times, f"{row['ratio']:.2f}x", f"{row['deployed']['images_per_second']:.0f}"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines += ["  ".join(map(str.rjust, row, widths)) for row in rows]
+    return "\n".join([*lines, f"made by: {stored['command']}"])

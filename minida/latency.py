@@ -1,0 +1,129 @@
+"""How long a network takes here, what memory a pass needs and how much work it is."""
+
+import copy
+import ctypes
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch._subclasses import FakeTensorMode  # shapes without memory or work
+from torch.utils.flop_counter import FlopCounterMode
+
+from minida.data import MiniCity, normalise
+from minida.device import describe_device
+from minida.export import compare_labels, for_inference, in_turns
+from minida.models import BiSeNet
+
+MEASURED = """A pass: normalised images on the device in, logits at their size out; median (95th percentile).
+Deployed: batch norms folded, channels last, the precision above. Plain: the network as it is trained, eager float32.
+Both in turns after a warm-up. Labels: pixels that the two label differently, on MiniCity, - for untrained networks.
+MiB: the most that a deployed pass adds to what the process holds with the weights loaded. Parameters: without the
+auxiliary heads, which do not run at inference. GFLOPs: 2 x multiply-adds of the convolutions alone, for one image."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Passes of one form of a network over a whole batch."""
+
+    ms: float  # median
+    p95_ms: float  # 95th percentile
+    images_per_second: float
+    memory: int | None  # bytes that a pass adds at most; None where the system does not tell
+
+
+@dataclass(frozen=True)
+class Latency:
+    """A network at one size and batch; what the numbers mean is said in `MEASURED`."""
+
+    network: str
+    size: tuple[int, int]
+    batch: int
+    deployed: Timing  # the form of `for_inference`
+    plain: Timing
+    ratio: float  # plain.ms / deployed.ms
+    runs: int
+    labels_differ: float | None  # share of the pixels
+    parameters: int
+    flops: int
+    precision: str  # of the deployed form
+    device: str
+    torch: str
+
+
+def latency(
+    model: BiSeNet, size: tuple[int, int], batch: int = 1, repeats: int = 30, device: torch.device | str = "cpu",
+    name: str | None = None,
+) -> Latency:  # fmt: skip
+    """Measure a network on MiniCity's images; `name` is None for an untrained one, whose labels mean nothing.
+
+    Raises: ValueError for a size or batch that is out of range, or too large for the memory.
+    """
+    if batch < 1:
+        raise ValueError(f"cannot measure a batch of {batch}; expected 1 or more")
+    city, device = MiniCity("real", "val", size, n=batch), torch.device(device)
+    images = normalise(torch.stack([city.image(i) for i in range(batch)])).to(device)
+    try:
+        plain = copy.deepcopy(model).eval().to(device, memory_format=torch.contiguous_format)
+        deployed = for_inference(model, device)
+        ways = [lambda: deployed(images).logits, lambda: plain(images).logits]
+        times = in_turns(ways, device, repeats)
+        columns = zip(ways, *np.percentile(times, (50, 95), axis=0).tolist(), strict=True)
+        fast, slow = (Timing(ms, p95, 1e3 * batch / ms, added_memory(way, device)) for way, ms, p95 in columns)
+        labels = compare_labels(plain, deployed(images).logits, images)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"a batch of {batch} at {size[0]}x{size[1]} fails ({reason}); choose less") from error
+    precision = str(next(deployed.parameters()).dtype).removeprefix("torch.")
+    return Latency(
+        name or model.backbone, tuple(size), batch, fast, slow, slow.ms / fast.ms, len(times),
+        labels["differ"] / labels["pixels"] if name else None, *work(model, size), precision,
+        describe_device(device), torch.__version__,
+    )  # fmt: skip
+
+
+@torch.inference_mode()
+def added_memory(way: Callable, device: torch.device) -> int | None:
+    """The most bytes that `way` takes beyond what is held before it; None where the system does not tell."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        way()
+        return torch.cuda.max_memory_allocated(device) - before
+    peaks = []
+    try:
+        ctypes.CDLL(None).malloc_trim(0)  # freed memory that glibc keeps would hide what a pass takes
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins again at what is resident now
+        for run in (lambda: None, way):
+            run()
+            peaks.append(int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]))
+    except (OSError, AttributeError, TypeError):  # not Linux, or not glibc
+        return None
+    return 1024 * (peaks[1] - peaks[0])
+
+
+def work(model: BiSeNet, size: tuple[int, int]) -> tuple[int, int]:
+    """Parameters without the heads of training, and FLOPs of the convolutions for one image: 2 x multiply-adds."""
+    with FakeTensorMode(), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network = BiSeNet(model.num_classes, model.backbone).eval()
+        network(torch.zeros(1, 3, *size))
+    parameters = sum(p.numel() for name, p in network.named_parameters() if not name.startswith("aux"))
+    return parameters, counter.get_flop_counts()["Global"][torch.ops.aten.convolution]
+
+
+def table(rows: Sequence[Latency]) -> str:
+    """Rows for people, aligned, under what was measured and where."""
+    heads = "network", "size", "batch", "deployed ms", "plain ms", "ratio", "images/s", "labels"
+    cells = [(*heads, "MiB", "GFLOPs", "parameters")]
+    for row in rows:
+        case = row.network, f"{row.size[0]}x{row.size[1]}", str(row.batch)
+        times = [f"{form.ms:.1f} ({form.p95_ms:.1f})" for form in (row.deployed, row.plain)]
+        labels = "-" if row.labels_differ is None else f"{row.labels_differ:.2%}"
+        memory = "-" if row.deployed.memory is None else f"{row.deployed.memory / 2**20:.0f}"
+        speed, cost = f"{row.deployed.images_per_second:.1f}", f"{row.flops / 1e9:.2f}"
+        cells.append((*case, *times, f"{row.ratio:.2f}x", speed, labels, memory, cost, f"{row.parameters:,}"))
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    place = f"{rows[0].device}, {rows[0].precision}, torch {rows[0].torch}"
+    return "\n".join([place, MEASURED, *("  ".join(map(str.rjust, line, widths)) for line in cells)])
