@@ -51,6 +51,8 @@ def size(text: str) -> tuple[int, int]:
     """ "96x192" -> (96, 192), height first."""
     try:
         height, width = map(int, text.lower().split("x"))
+        if min(height, width) < 1:
+            raise ValueError
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no size; expected HEIGHTxWIDTH, such as 96x192") from None
     return height, width

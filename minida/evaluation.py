@@ -73,7 +73,7 @@ def evaluate(
             for scores, truth in zip(logits, labels, strict=True):
                 if scores.shape[1:] != truth.shape:
                     scores = upsample(scores[None], *truth.shape)[0]
-                matrix.update(truth.to(device), scores.argmax(0))
+                matrix.update(truth.to(device), scores.max(0).indices)  # on a CPU faster than argmax
     finally:
         model.train(training)
     matrix.merge()

@@ -105,7 +105,8 @@ def test_info_lists_versions_and_all_problems_at_once(tmp_path, capsys):
 def test_mistakes_get_one_line(run, tmp_path, capsys):
     assert "did you mean --steps" in refused(capsys, "train", "supervised", "--stepz", "3")
     assert "supervised" in refused(capsys, "train", "magic")
-    assert "HEIGHTxWIDTH" in refused(capsys, "train", "supervised", "--size", "96")
+    for wrong in ("96", "0x10", "axb"):
+        assert "HEIGHTxWIDTH" in refused(capsys, "train", "supervised", "--size", wrong)
     assert "run folder or a model.safetensors" in refused(capsys, "evaluate", str(tmp_path), "--data", SMALL)
     assert "nothere" in refused(capsys, "predict", str(run), str(tmp_path / "nothere.png"), "--out", str(tmp_path))
     assert "minicity" in refused(capsys, "evaluate", str(run), "--data", "minicty:real")
