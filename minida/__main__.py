@@ -21,7 +21,7 @@ from minida.data import inspect
 from minida.data import open as open_data
 from minida.device import describe_device, faster_in_bfloat16, resolve_device, to_device
 from minida.export import for_inference, write_onnx
-from minida.inference import list_files, predict_files, read_pictures
+from minida.inference import list_files, predict_files, read_pictures, refuse_overwriting
 from minida.latency import MEASURED, latency, table
 from minida.methods import METHODS
 from minida.models.bisenet import BACKBONES
@@ -87,10 +87,13 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
 def predict(options: argparse.Namespace) -> dict[str, Any]:
     """Label images and videos: palette PNGs and overlays."""
     shown, files = options.size or read_metadata(options.model).size, list_files(options.images)
+    refuse_overwriting(files, Path(options.out))
     model = for_inference(minida.load(options.model), resolve_device("auto"))
     found = predict_files(model, read_pictures(files), Path(options.out), shown, not options.json)
     if not options.json:
-        rates = f"{found['images_per_second']:.1f} a second, {found['network_per_second']:.1f} by the network alone"
+        rates = (
+            f"{found['images_per_second']:.1f} images a second, {found['network_per_second']:.1f} by the network alone"
+        )
         print(f"{found['images']} label maps and overlays in {options.out}: {rates}")
     return {**found, "out": str(options.out), "size": shown}
 
@@ -103,7 +106,7 @@ def bench(options: argparse.Namespace) -> dict[str, Any]:
     models = {name: minida.BiSeNet(19, name) if name in BACKBONES else minida.load(name) for name in options.networks}
     device, rows = resolve_device("auto"), []
     cases = list(itertools.product(models, options.size, options.batch))
-    for name, shown, batch in tqdm(cases, "bench", unit="row", disable=options.json):
+    for name, shown, batch in tqdm(cases, "bench", unit="row", leave=False, disable=options.json):
         trained = None if name in BACKBONES else name
         rows.append(latency(models[name], shown, batch, options.repeats, device, trained))
     if not options.json:
@@ -116,7 +119,7 @@ def bench(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def export(options: argparse.Namespace) -> dict[str, Any]:
-    """Write a network as an ONNX file that gives PyTorch's labels."""
+    """Write a network as an ONNX file; where onnxruntime is installed, only if it gives PyTorch's labels."""
     metadata, model = read_metadata(options.model), minida.load(options.model)
     shown, image = options.size or metadata.size, None
     if options.image:
@@ -128,7 +131,7 @@ def export(options: argparse.Namespace) -> dict[str, Any]:
             print("{differ} of {pixels} labels differ from PyTorch's ({near_ties} near ties)".format(**labels))
             print("a pass takes", ", ".join(f"{ms:.1f} ms {form}" for form, ms in found["ms"].items()))
         else:
-            print("not checked: onnxruntime is not installed")
+            print("NOT CHECKED: onnxruntime is not installed (pip install onnxruntime)")
     return {"file": options.onnx, "size": shown, **found}
 
 
@@ -227,8 +230,8 @@ def parser() -> argparse.ArgumentParser:
 
     sub = verb(bench, "minida bench runs/oracle resnet18 --size 96x192 512x1024")
     sub.add_argument("networks", nargs="+", metavar="MODEL|BACKBONE", help=f"a run folder, or {', '.join(BACKBONES)}")
-    sub.add_argument("--size", type=size, nargs="+", default=[(512, 1024)])
-    sub.add_argument("--batch", type=int, nargs="+", default=[1, 8])
+    sub.add_argument("--size", type=size, nargs="+", default=[(512, 1024)], help="sizes to time; default: 512x1024")
+    sub.add_argument("--batch", type=int, nargs="+", default=[1, 8], help="images a pass; default: 1 8")
     sub.add_argument("--repeats", type=int, default=30, help="runs of a row at most; 5 at least")
 
     sub = verb(export, "minida export runs/oracle --onnx oracle.onnx")

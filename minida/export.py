@@ -100,7 +100,7 @@ def _can_pack(dtype: torch.dtype) -> bool:
 
 
 def for_inference(model: BiSeNet, device: torch.device, precision: str = "auto") -> BiSeNet:
-    """A copy on `device` in the form that answers fastest; it takes float32 images and cannot be trained.
+    """A copy on `device` in the form it is deployed in; it takes float32 images and cannot be trained.
 
     Batch norms are folded, heads that only training needs are gone (auxiliary, representation), memory is channels
     last; weights, features and logits are in `precision`: float32, bfloat16, or "auto", what is faster on the device.
@@ -165,7 +165,9 @@ def to_onnx(model: BiSeNet, metadata: Metadata, size: tuple[int, int]) -> bytes:
     try:
         import onnxscript  # noqa: F401  (it needs onnx)
     except ImportError:
-        raise ValueError('ONNX files need packages that are not installed: pip install "minida[export]"') from None
+        raise ValueError(
+            "ONNX files need packages that are not installed: pip install onnx onnxscript onnxruntime"
+        ) from None
     network, chatter = fold_batch_norm(model).cpu(), io.StringIO()
     network.register_forward_hook(lambda _, inputs, output: output.logits)
     with contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter), warnings.catch_warnings():

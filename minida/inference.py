@@ -38,7 +38,7 @@ def list_files(paths: Iterable[str | Path]) -> list[Path]:
         files += found
     videos = {file.stem: file for file in files if file.suffix.lower() in VIDEO_ENDINGS}
     if videos and not find_spec("imageio_ffmpeg"):
-        raise ValueError(f'{min(videos.values())}: a video takes one package more: pip install "minida[video]"')
+        raise ValueError(f'{min(videos.values())}: a video takes one package more: pip install "imageio[ffmpeg]"')
     names = Counter()
     for file in files:
         video, _, number = file.stem.rpartition("_")
@@ -47,6 +47,15 @@ def list_files(paths: Iterable[str | Path]) -> list[Path]:
     if count > 1:
         raise ValueError(f"two files are named {name!r} and would be written to one; rename one")
     return files
+
+
+def refuse_overwriting(files: Iterable[Path], out: Path) -> None:
+    """Raises ValueError where a label map or an overlay in `out` would replace one of the pictures."""
+    files = list(files)
+    pictures = {file.resolve(): file for file in files}
+    for written in (out.resolve() / f"{file.stem}{ending}" for file in files for ending in (".png", "_overlay.jpg")):
+        if written in pictures:
+            raise ValueError(f"{pictures[written]} would be replaced by what is written; choose another --out")
 
 
 def read_pictures(files: Iterable[Path]) -> Iterator[tuple[str, Tensor]]:

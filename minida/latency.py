@@ -18,8 +18,9 @@ from minida.export import compare_labels, for_inference, in_turns
 from minida.models import BiSeNet
 
 MEASURED = """A pass: normalised images on the device in, logits at their size out; median (95th percentile).
-Deployed: batch norms folded, channels last, the precision above. Plain: the network as it is trained, eager float32.
-Both in turns after a warm-up. Labels: pixels that the two label differently, on MiniCity, - for untrained networks.
+Deployed: batch norms folded, channels last, packed weights, the precision above. Plain: batch norms kept, PyTorch's
+default memory order, eager float32. Both in turns after a warm-up. The ratio is all of these together.
+Labels: share of MiniCity's pixels on which the two disagree, - for untrained networks.
 MiB: the most that a deployed pass adds to what the process holds with the weights loaded. Parameters: without the
 auxiliary heads, which do not run at inference. GFLOPs: 2 x multiply-adds of the convolutions alone, for one image."""
 
@@ -114,16 +115,18 @@ def work(model: BiSeNet, size: tuple[int, int]) -> tuple[int, int]:
 
 
 def table(rows: Sequence[Latency]) -> str:
-    """Rows for people, aligned, under what was measured and where."""
-    heads = "network", "size", "batch", "deployed ms", "plain ms", "ratio", "images/s", "labels"
+    """Rows for people, aligned, under where they were measured and above what they mean."""
+    heads = "network", "size", "batch", "deployed ms", "plain ms", "ratio", "runs", "images/s", "labels"
     cells = [(*heads, "MiB", "GFLOPs", "parameters")]
     for row in rows:
-        case = row.network, f"{row.size[0]}x{row.size[1]}", str(row.batch)
-        times = [f"{form.ms:.1f} ({form.p95_ms:.1f})" for form in (row.deployed, row.plain)]
+        case = Path(row.network).name, f"{row.size[0]}x{row.size[1]}", str(row.batch)
+        times = [f"{form.ms:,.1f} ({form.p95_ms:,.1f})" for form in (row.deployed, row.plain)]
         labels = "-" if row.labels_differ is None else f"{row.labels_differ:.2%}"
-        memory = "-" if row.deployed.memory is None else f"{row.deployed.memory / 2**20:.0f}"
+        memory = "-" if row.deployed.memory is None else f"{row.deployed.memory / 2**20:,.0f}"
         speed, cost = f"{row.deployed.images_per_second:.1f}", f"{row.flops / 1e9:.2f}"
-        cells.append((*case, *times, f"{row.ratio:.2f}x", speed, labels, memory, cost, f"{row.parameters:,}"))
+        cells.append(
+            (*case, *times, f"{row.ratio:.2f}x", str(row.runs), speed, labels, memory, cost, f"{row.parameters:,}")
+        )
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     place = f"{rows[0].device}, {rows[0].precision}, torch {rows[0].torch}"
-    return "\n".join([place, MEASURED, *("  ".join(map(str.rjust, line, widths)) for line in cells)])
+    return "\n".join([place, "", *("  ".join(map(str.rjust, line, widths)) for line in cells), "", MEASURED])

@@ -8,7 +8,7 @@ from PIL import Image
 
 import minida
 from minida.export import for_inference
-from minida.inference import list_files, predict_files, predict_image, read_pictures
+from minida.inference import list_files, predict_files, predict_image, read_pictures, refuse_overwriting
 
 SIZE = (64, 128)
 
@@ -97,6 +97,15 @@ def test_what_cannot_be_read_is_named_in_one_line(folder, tmp_path, monkeypatch)
             list(read_pictures(list_files([tmp_path / name])))
         assert "\n" not in str(error.value)
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
-    with pytest.raises(ValueError, match=r'drive.mp4: .*pip install "minida\[video\]"'):
+    with pytest.raises(ValueError, match=r'drive.mp4: .*pip install "imageio\[ffmpeg\]"'):
         list_files([folder])
     assert list_files([folder / "street.png"]) == [folder / "street.png"]
+
+
+def test_a_picture_is_never_replaced_by_its_own_labels(tmp_path):
+    photo, other = tmp_path / "a.png", tmp_path / "sub" / "a_overlay.jpg"
+    refuse_overwriting([photo, other], tmp_path / "out")
+    refuse_overwriting([tmp_path / "a.jpg"], tmp_path)
+    for files, out in (([photo], tmp_path), ([photo, other], tmp_path / "sub"), ([photo], tmp_path / "out" / "..")):
+        with pytest.raises(ValueError, match="would be replaced by what is written; choose another --out"):
+            refuse_overwriting(files, out)

@@ -24,26 +24,32 @@ def spread(runs: list[dict], key: str) -> str:
 def latencies() -> str:
     stored = json.loads((FOLDER / "latency.json").read_text(encoding="utf-8"))
     rows, first = stored["records"], stored["records"][0]
+    large = {row["network"]: row for row in rows if (row["size"], row["batch"]) == ([512, 1024], 1)}
+    speed = [f"{name} {row['deployed']['images_per_second']:.0f}" for name, row in large.items()]
     cases = list(dict.fromkeys((tuple(row["size"]), row["batch"]) for row in rows))
     lines = [
-        "| network | parameters | GFLOPs at 512×1024 | "
+        f"Images of 512×1024 a second, one by one, on {first['device']}: **{', '.join(speed)}**.",
+        "",
+        "| network | parameters without auxiliary heads | GFLOPs at 512×1024 | "
         + " | ".join(f"{h}×{w}, batch {b}" for (h, w), b in cases)
         + " |",
         "|---" * (3 + len(cases)) + "|",
     ]
     for name in dict.fromkeys(row["network"] for row in rows):
         own = [row for row in rows if row["network"] == name]
-        large = next(row for row in own if row["size"] == [512, 1024])
-        times = [f"{row['deployed']['ms']:.1f} ms ({row['ratio']:.1f}x)" for row in own]
-        head = f"| {name} | {large['parameters']:,} | {large['flops'] / 1e9:.1f} | "
+        times = [f"{row['deployed']['ms']:,.1f} ms ({row['ratio']:.1f}×)" for row in own]
+        head = f"| {name} | {large[name]['parameters']:,} | {large[name]['flops'] / 1e9:.1f} | "
         lines.append(head + " | ".join(times) + " |")
+    runs = [row["runs"] for row in rows]
     return "\n".join(
         [
             *lines,
             "",
-            f"Median of a pass over the batch on {first['device']}, {first['precision']}, torch {first['torch']}; in "
-            "brackets, how many times faster than the same network in plain eager float32, measured in turns. "
-            f"GFLOPs: twice the multiply-adds of the convolutions, one image. (`{stored['command']}`)",
+            f"Median of {min(runs)} to {max(runs)} passes over the batch, from normalised images to logits (without "
+            f"reading and resizing), untrained networks, on {first['device']}, {first['precision']}, torch "
+            f"{first['torch']}; in brackets, how many times faster than the same network in plain eager float32, "
+            "measured in turns. GFLOPs: twice the multiply-adds of the convolutions, one image. No GPU was timed yet. "
+            f"(`{stored['command']}`)",
         ]
     )
 

@@ -59,7 +59,7 @@ def open_file(path: Path, header: bool = False) -> Image.Image:
                 image.load()
     except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for broken files
         reason = str(error).replace(f" {str(path)!r}", "")
-        raise DataError(f"{path}: cannot be read ({reason}); copy it again or delete the pair") from None
+        raise DataError(f"{path}: cannot be read ({reason}); copy it again, or leave it out") from None
     return image
 
 
