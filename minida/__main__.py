@@ -257,6 +257,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, FloatingPointError, OSError) as error:
         print("minida:", error, *getattr(error, "__notes__", []), file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):  # CPU and GPU have words of their own
+            raise
+        print("minida: not enough memory; choose a smaller --batch-size or --size", file=sys.stderr)
+        return 2
     except KeyboardInterrupt as stop:
         print(f"minida: {stop or 'stopped'}", file=sys.stderr)
         return 130

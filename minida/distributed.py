@@ -40,27 +40,47 @@ def process_group() -> Iterator[None]:
         yield
         return
     store, number, size = next(iter(dist.rendezvous("env://")))
+    turn = store.add(f"minida/turn/{number}", 1)  # torchrun's store outlives a group: each has names of its own
+    store = dist.PrefixStore(f"minida/{turn}", store)
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
     if backend != "gloo":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-    dist.init_process_group(backend, store=dist.PrefixStore("minida", store), rank=number, world_size=size)
+    dist.init_process_group(backend, store=store, rank=number, world_size=size)
+    leave = backend == "gloo"  # NCCL would first wait for what the other processes no longer do
     try:
         yield
+        leave = True
     except (Exception, KeyboardInterrupt) as error:
-        if store.add("minida/failed", 1) > 1:
+        if not _is_first(store):
             raise SystemExit(1) from None
         error.add_note(f"(process {number} of {size})")
         raise
     finally:
-        dist.destroy_process_group()
+        if leave:
+            dist.destroy_process_group()
+
+
+def _is_first(store: dist.Store) -> bool:
+    """Whether no other process has failed before; if the store is gone, its holder has."""
+    try:
+        return store.add("failed", 1) == 1
+    except RuntimeError:
+        return False
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """Turn what a lost connection is, a RuntimeError of many texts, into one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        text = "another process of this run has ended; see its message, then start all of them again with --resume"
+        raise ConnectionError(f"{text} ({str(error).splitlines()[0]})") from error
 
 
 def _all_reduce(tensor: Tensor, operation: dist.ReduceOp = dist.ReduceOp.SUM) -> Tensor:
-    try:
+    with _together():
         dist.all_reduce(tensor, operation)
-    except RuntimeError as error:  # what a lost connection is, in gloo and NCCL alike
-        text = "another process of this run has ended; see its message, then start all of them again with --resume"
-        raise ConnectionError(text) from error
     return tensor
 
 
@@ -88,7 +108,8 @@ def broadcast(value: Any) -> Any:
     if not active():
         return value
     box = [value]
-    dist.broadcast_object_list(box, device=torch.device("cpu"))
+    with _together():
+        dist.broadcast_object_list(box, device=torch.device("cpu"))
     return box[0]
 
 

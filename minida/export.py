@@ -150,8 +150,8 @@ def compare_labels(model: BiSeNet, logits: Tensor, images: Tensor) -> dict[str, 
     Returns the number of `pixels`; of `near_ties`, whose two best logits lie less than NEAR_TIE apart; of those that
     `differ`; and the `widest_gap` between the two best logits of a pixel that differs.
     """
-    best = model(images).logits.topk(2, dim=1)  # (B, 2, H, W)
-    gaps, differ = best.values[:, 0] - best.values[:, 1], logits.max(1).indices != best.indices[:, 0]
+    best = model(images).logits.topk(min(2, logits.shape[1]), dim=1)  # (B, 2, H, W)
+    gaps, differ = best.values[:, 0] - best.values[:, -1], logits.max(1).indices != best.indices[:, 0]
     counts = {"near_ties": gaps < NEAR_TIE, "differ": differ}
     widest = gaps[differ].max().item() if differ.any() else 0.0
     return {"pixels": gaps.numel(), **{key: int(mask.sum()) for key, mask in counts.items()}, "widest_gap": widest}

@@ -31,6 +31,8 @@ def _writing(path: Path) -> Iterator[None]:
     except (OSError, RuntimeError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         fix = "free some disk space, or choose a folder you may write to (what was there before is kept)"
+        if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
+            fix = "a file is where a folder is wanted, or a folder where a file is: choose another name"
         raise StorageError(f"{path}: cannot be written ({reason}); {fix}") from error
 
 
@@ -213,7 +215,7 @@ class RunFolder:
         """Raises ValueError for a damaged file."""
         try:
             return dict(json.loads(self.config.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise ValueError(f"{self.config}: damaged ({error}); delete the run and start again") from None
 
     @contextmanager
@@ -229,6 +231,8 @@ class RunFolder:
                 lock.acquire(timeout=0)
         if not lock.is_locked:
             raise ValueError(f"{self.path} is in use by another process; wait for it, or choose another folder")
+        for left in self.path.glob(".*.part"):  # by a process that was killed while it wrote
+            left.unlink()
         try:
             yield
         finally:
@@ -255,13 +259,13 @@ class RunFolder:
         if not self.history.exists():
             return []
         records = []
-        for line in self.history.read_text(encoding="utf-8").splitlines():
+        for line in self.history.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 record = json.loads(line)
-            except json.JSONDecodeError:  # the half line that a kill left
+                if record["step"] <= last_step:
+                    records.append(record)
+            except (ValueError, TypeError, KeyError):  # the half line that a kill left
                 break
-            if record["step"] <= last_step:
-                records.append(record)
         text = "".join(json.dumps(record) + "\n" for record in records)
         write_atomically(self.history, lambda temporary: temporary.write_text(text, encoding="utf-8"))
         return records

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import signal
 import sys
 import threading
@@ -47,9 +48,9 @@ class Result:
 class Trainer:
     """One run: builds everything from a configuration, trains, keeps the run folder.
 
-    Everything random depends on (seed, step), so a checkpoint is weights, optimiser state and a step number,
-    and a resumed run ends with the weights of an uninterrupted one. Of several processes (minida.distributed) each
-    works on its share; all decide alike, and the first one writes and speaks.
+    Everything random depends on (seed, step), so a checkpoint is weights, optimiser state and a step number, and a
+    resumed run ends with the weights of an uninterrupted one (bit for bit in one process on a CPU). Of several
+    processes (minida.distributed) each works on its share; all decide alike, and the first one writes and speaks.
     """
 
     def __init__(self, config: Config, folder: RunFolder, callback: Callback | None = None, progress: bool = True):
@@ -266,7 +267,8 @@ def train(
         preset: "smoke", "notebook", "cpu" or "gpu"; `overrides` replace its fields (see minida.config.Config).
         out: the run folder; default: a new one under `runs/`, named after method, source and time.
         resume: go on from the checkpoint in `out`; the weights end as those of an uninterrupted run.
-        callback: called as callback(step, record) at every log step.
+        callback: called as callback(step, record) at every log step, in the first process alone: of what is
+            collective (minida.evaluate, a loss) it must call nothing where several train together.
 
     Raises:
         ValueError: unknown method, preset or option; a run folder that holds a run (unless resumed) or, resumed,
@@ -278,7 +280,7 @@ def train(
         raise ValueError(f"unknown method {name!r}; choose one of: {', '.join(METHODS)}")
     config = make_config(name, preset, **overrides)
     if out is None:
-        source = config.source.split(":")[1].split("?")[0].replace("/", "-").strip("-") or "data"
+        source = re.sub(r"[^\w.]+", "-", config.source.partition(":")[2].partition("?")[0]).strip("-.") or "data"
         out = Path("runs") / f"{name}-{source}-{datetime.now():%Y%m%d-%H%M%S-%f}"
     with distributed.process_group():
         folder = RunFolder(distributed.broadcast(out))

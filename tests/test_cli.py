@@ -102,6 +102,20 @@ def test_info_lists_versions_and_all_problems_at_once(tmp_path, capsys):
     assert all(part in text for part in ("a.png", "77", "b.png", "c.png"))
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]
+)
+def test_too_little_memory_is_one_line(run, capsys, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(minida, "evaluate", fail)
+    assert "choose a smaller --batch-size or --size" in refused(capsys, "evaluate", str(run), "--data", SMALL)
+    monkeypatch.setattr(minida, "evaluate", lambda *_, **__: {}["defect"])
+    with pytest.raises(KeyError):  # a defect of ours keeps its traceback
+        main(["evaluate", str(run), "--data", SMALL])
+
+
 def test_mistakes_get_one_line(run, tmp_path, capsys):
     assert "did you mean --steps" in refused(capsys, "train", "supervised", "--stepz", "3")
     assert "supervised" in refused(capsys, "train", "magic")

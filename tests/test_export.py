@@ -170,6 +170,12 @@ def test_latency_of_a_trained_and_of_an_untrained_network(trained):
     assert first.split()[:3] == ["mine", "64x128", "2"] and "376,498" in second
 
 
+def test_a_network_of_one_class_has_no_second_best():
+    network = minida.BiSeNet(1, "slim").eval()
+    images = torch.randn(1, 3, 32, 64)
+    assert compare_labels(network, network(images).logits, images)["differ"] == 0
+
+
 def test_latency_refuses_what_it_cannot_measure(monkeypatch):
     network = minida.BiSeNet(19, "slim")
     with pytest.raises(ValueError, match="batch of 0"):

@@ -120,8 +120,10 @@ def test_resumed_equals_uninterrupted(tmp_path, optimizer):
 
 def test_history_after_the_checkpoint_and_a_half_line_are_cut(tmp_path):
     folder = RunFolder(tmp_path)
-    folder.history.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
-    assert folder.read_history(2) == [{"step": 1}, {"step": 2}]
+    for end in ('{"step": 3}\n{"st', "12\n", "{}\n", "\udcff\n"):
+        text = '{"step": 1}\n{"step": 2}\n' + end
+        folder.history.write_bytes(text.encode("utf-8", "surrogateescape"))
+        assert folder.read_history(2) == [{"step": 1}, {"step": 2}]
     assert folder.history.read_text() == '{"step": 1}\n{"step": 2}\n'
 
 
@@ -212,6 +214,14 @@ def test_semi_supervised_trains_on_the_labelled_share_only():
     trainer = Trainer(config, RunFolder("unused"), progress=False)
     assert len(trainer.data.source) == 2 and len(trainer.data.target) == 6
     assert not set(trainer.data.source.indices) & set(trainer.data.target.indices)
+
+
+def test_a_path_without_its_kind_is_refused_also_without_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="unknown kind of data set '/data/cityscapes'"):
+        minida.train("supervised", "smoke", source="/data/cityscapes", progress=False)
+    result = minida.train("supervised", "smoke", **{**TINY, "source": "minicity:real?n=8&gap=0.5"})
+    assert result.folder.parent.name == "runs" and result.folder.name.startswith("supervised-real-")
 
 
 def test_data_without_labels_is_refused_before_any_work(tmp_path):

@@ -30,7 +30,7 @@ def load(folder: Path, names: Sequence[str]) -> Arrays | None:
     """Memory maps of the arrays that `keep` wrote; None where they are not there, or not whole."""
     try:
         return tuple(np.load(folder / f"{name}.npy", mmap_mode="r") for name in names)
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return None
 
 
@@ -81,6 +81,9 @@ def _write(folder: Path, names: Sequence[str], count: int, rows: Iterator[Arrays
                         header = {"descr": array.dtype.str, "fortran_order": False, "shape": (count, *array.shape)}
                         np.lib.format.write_array_header_1_0(file, header)
                     file.write(array.tobytes())
+            for file in files:
+                file.flush()
+                os.fsync(file.fileno())  # before the name, as in minida.storage
         shutil.rmtree(folder, ignore_errors=True)  # one that could not be read
         work.rename(folder)
     finally:

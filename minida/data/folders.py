@@ -30,6 +30,10 @@ OUTSIDE = -1
 class DataError(ValueError):
     """Something is wrong with the files: one line that names the file, what is expected, and the fix."""
 
+    def __init__(self, line: str) -> None:
+        # What fails in a worker process is made again from its printed traceback, of which this is the end.
+        super().__init__(line.rstrip().rpartition("DataError: ")[2])
+
 
 class Choice(NamedTuple):
     """Which pairs of a split are used: all, those that a list names, or `n` drawn at random from either."""
@@ -45,7 +49,10 @@ def _listing(folder: Path, ending: str) -> dict[str, Path]:
     for path in sorted(folder.rglob("*")):
         # A leading dot marks what desktops leave behind ("._0001.png").
         if path.name.lower().endswith(ending.lower() or IMAGE_ENDINGS) and not path.name.startswith("."):
-            found[path.relative_to(folder).as_posix()[: -len(ending or path.suffix)]] = path
+            key = path.relative_to(folder).as_posix()[: -len(ending or path.suffix)]
+            if key in found:
+                raise DataError(f"{path}: has the name of {found[key].name}; expected one image a name, delete one")
+            found[key] = path
     if not found:
         raise DataError(f"{folder}: holds no file *{ending or '.png, *.jpg, …'}; unpack it again")
     return found
@@ -264,6 +271,10 @@ class PairedFiles(SegmentationDataset):
         if file.mode not in LABEL_MODES:
             wanted = f"one number a pixel (mode {', '.join(LABEL_MODES)}), such as an 8-bit gray PNG"
             raise DataError(f"{path}: has mode {file.mode}; expected {wanted}; save it so")
+        with path.open("rb") as raw:
+            header = raw.read(26)
+        if file.mode == "L" and header[1:4] == b"PNG" and header[24] < 8:  # Pillow stretches these grays to 0 … 255
+            raise DataError(f"{path}: has {header[24]} bits a pixel; expected 8; save it as an 8-bit gray PNG")
         if line := _unlike(image_path, path):
             raise DataError(line)
         numbers = np.array(file)

@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -321,3 +323,40 @@ def test_minicity_takes_its_options_from_the_name() -> None:
     assert torch.equal(dataset.image(2), same.image(2)) and dataset.image(2).shape == (3, 32, 64)
     assert dataset.spec == "minicity:real?gap=0.5&n=3&seed=1"
     assert data.inspect("minicity:real") == []
+
+
+def test_an_error_in_a_worker_is_the_same_one_line(plain: Path) -> None:
+    (plain / "labels" / sorted(os.listdir(plain / "labels"))[0]).write_bytes(b"broken")
+    lines = []
+    for workers in (0, 1):
+        with pytest.raises(ValueError, match="cannot be read") as error:
+            list(data.evaluation_batches(data.open(f"folder:{plain}"), workers=workers))
+        lines.append(str(error.value))
+    assert lines[0] == lines[1] and "\n" not in lines[1]
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_gray_labels_of_few_bits_are_refused(plain: Path, bits: int) -> None:
+    """Pillow would stretch their numbers to 0 ... 255: 1 of 4 bits would be read as 17."""
+    path = plain / "labels" / sorted(os.listdir(plain / "labels"))[0]
+    with Image.open(path) as file:
+        width, height = file.size
+    rows = b"".join(b"\0" + bytes(-(-width * bits // 8)) for _ in range(height))
+    parts = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    )
+    chunks = (struct.pack(">I", len(c)) + k + c + struct.pack(">I", zlib.crc32(k + c)) for k, c in parts)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    with pytest.raises(
+        ValueError, match="has mode 1" if bits == 1 else f"has {bits} bits a pixel; expected 8; save it"
+    ):
+        data.open(f"folder:{plain}").labels(0)
+
+
+def test_two_images_of_one_name_are_refused(plain: Path) -> None:
+    first = sorted((plain / "images").iterdir())[0]
+    Image.new("RGB", (8, 8)).save(first.with_suffix(".jpg" if first.suffix != ".jpg" else ".png"))
+    with pytest.raises(ValueError, match="has the name of .*; expected one image a name, delete one"):
+        data.open(f"folder:{plain}")

@@ -1,5 +1,6 @@
 """Batches depend on (seed, step) alone; splits and subsets keep what their data set knows."""
 
+import signal
 from itertools import islice
 
 import numpy as np
@@ -148,6 +149,23 @@ def test_loaders_prepare_their_data_once() -> None:
     subset = Subset(source, [0, 1])
     list(evaluation_batches(subset))
     assert source.prepared == 2 and source.asked is False  # evaluation counts at the labels' own size
+
+
+class Interruptible(Numbered):
+    """Image 1 where Ctrl-C would end this process, 0 where it is ignored."""
+
+    def image(self, index: int) -> torch.Tensor:
+        ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        return torch.full((3, *SIZE), int(not ignored), dtype=torch.uint8)
+
+
+def test_workers_leave_an_interrupt_to_the_training() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        seen = [numbers(next(iter(evaluation_batches(Interruptible(2), 2, workers)))[0]) for workers in (0, 1)]
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert seen == [[1, 1], [0, 0]]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
