@@ -76,6 +76,13 @@ def test_predict_writes_label_maps_at_the_images_own_size(run, tmp_path, capsys)
     assert Image.open(tmp_path / "out" / "b_overlay.jpg").size == (70, 40)
 
 
+def test_predict_never_replaces_a_picture(run, tmp_path, capsys):
+    Image.new("RGB", (70, 50)).save(tmp_path / "mine.png")
+    before = (tmp_path / "mine.png").read_bytes()
+    line = refused(capsys, "predict", str(run), str(tmp_path), "--out", str(tmp_path))
+    assert "mine.png would be replaced" in line and (tmp_path / "mine.png").read_bytes() == before
+
+
 def test_predict_is_the_network_at_its_size_and_the_decision_at_the_images(run, tmp_path):
     dataset = minida.data.open(SMALL, "val", (64, 128))
     Image.fromarray(dataset.image(0).permute(1, 2, 0).numpy()).save(tmp_path / "x.png")
