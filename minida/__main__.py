@@ -108,14 +108,12 @@ def bench(options: argparse.Namespace) -> dict[str, Any]:
     cases = list(itertools.product(models, options.size, options.batch))
     for name, shown, batch in tqdm(cases, "bench", unit="row", leave=False, disable=options.json):
         trained = None if name in BACKBONES else name
-        rows.append(latency(models[name], shown, batch, options.repeats, device, trained))
+        rows.append(dataclasses.asdict(latency(models[name], shown, batch, options.repeats, device, trained)))
     if not options.json:
-        print(table(rows))
-    sizes, batches = (
-        " ".join(values) for values in (["x".join(map(str, s)) for s in options.size], map(str, options.batch))
-    )
-    command = f"minida bench {' '.join(options.networks)} --size {sizes} --batch {batches}"
-    return {"command": command, "measured": MEASURED, "records": [dataclasses.asdict(row) for row in rows]}
+        print(table(rows), "", MEASURED, sep="\n")
+    sizes = " ".join(f"{height}x{width}" for height, width in options.size)
+    command = f"minida bench {' '.join(options.networks)} --size {sizes} --batch {' '.join(map(str, options.batch))}"
+    return {"command": command, "measured": MEASURED, "records": rows}
 
 
 def export(options: argparse.Namespace) -> dict[str, Any]:

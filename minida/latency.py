@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -114,19 +115,18 @@ def work(model: BiSeNet, size: tuple[int, int]) -> tuple[int, int]:
     return parameters, counter.get_flop_counts()["Global"][torch.ops.aten.convolution]
 
 
-def table(rows: Sequence[Latency]) -> str:
-    """Rows for people, aligned, under where they were measured and above what they mean."""
+def table(records: Sequence[dict[str, Any]]) -> str:
+    """Records, `Latency` as dictionaries as `bench` stores them, aligned under where they were measured."""
     heads = "network", "size", "batch", "deployed ms", "plain ms", "ratio", "runs", "images/s", "labels"
     cells = [(*heads, "MiB", "GFLOPs", "parameters")]
-    for row in rows:
-        case = Path(row.network).name, f"{row.size[0]}x{row.size[1]}", str(row.batch)
-        times = [f"{form.ms:,.1f} ({form.p95_ms:,.1f})" for form in (row.deployed, row.plain)]
-        labels = "-" if row.labels_differ is None else f"{row.labels_differ:.2%}"
-        memory = "-" if row.deployed.memory is None else f"{row.deployed.memory / 2**20:,.0f}"
-        speed, cost = f"{row.deployed.images_per_second:.1f}", f"{row.flops / 1e9:.2f}"
-        cells.append(
-            (*case, *times, f"{row.ratio:.2f}x", str(row.runs), speed, labels, memory, cost, f"{row.parameters:,}")
-        )
+    for row in records:
+        deployed, differ = row["deployed"], row["labels_differ"]
+        case = Path(row["network"]).name, "x".join(map(str, row["size"])), str(row["batch"])
+        times = [f"{form['ms']:,.1f} ({form['p95_ms']:,.1f})" for form in (deployed, row["plain"])]
+        speed = f"{row['ratio']:.2f}x", str(row["runs"]), f"{deployed['images_per_second']:,.1f}"
+        labels = "-" if differ is None else f"{differ:.2%}"
+        memory = "-" if deployed["memory"] is None else f"{deployed['memory'] / 2**20:,.0f}"
+        cells.append((*case, *times, *speed, labels, memory, f"{row['flops'] / 1e9:.2f}", f"{row['parameters']:,}"))
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    place = f"{rows[0].device}, {rows[0].precision}, torch {rows[0].torch}"
-    return "\n".join([place, "", *("  ".join(map(str.rjust, line, widths)) for line in cells), "", MEASURED])
+    place = "{device}, {precision}, torch {torch}: median of a pass (95th percentile)".format(**records[0])
+    return "\n".join([place, *("  ".join(map(str.rjust, line, widths)) for line in cells)])

@@ -1,5 +1,6 @@
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -165,7 +166,8 @@ def test_latency_of_a_trained_and_of_an_untrained_network(trained):
     assert 0 <= row.labels_differ < 0.01
     untrained = latency(minida.BiSeNet(19, "slim"), (32, 64), repeats=5)
     assert untrained.network == "slim" and untrained.labels_differ is None
-    _, _, head, first, second, *_ = table([row, untrained]).splitlines()
+    place, head, first, second = table([asdict(row), asdict(untrained)]).splitlines()
+    assert place.startswith(row.device)
     assert len({len(line) for line in (head, first, second)}) == 1
     assert first.split()[:3] == ["mine", "64x128", "2"] and "376,498" in second
 

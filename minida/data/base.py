@@ -1,5 +1,6 @@
 """What a data set is: images, labels, a class table, and the classes it defines."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,7 +20,7 @@ def resize_labels(labels: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(planes, size=tuple(size), mode="nearest-exact")[0, 0].long()
 
 
-class SegmentationDataset(Dataset):
+class SegmentationDataset(Dataset, ABC):
     """A map-style data set of (image uint8 (3, H, W), labels int64 (H, W)).
 
     A subclass gives `__len__`, `image` and `labels`, and sets the attributes. `size` is every image's (H, W);
@@ -35,13 +36,13 @@ class SegmentationDataset(Dataset):
     has_labels: bool = True
     _frequency: np.ndarray | None = None
 
+    @abstractmethod
     def image(self, index: int) -> Tensor:
         """(3, H, W) uint8 at `size`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def labels(self, index: int) -> Tensor:
         """(h, w) int64 at the labels' own size, which is what evaluation counts on."""
-        raise NotImplementedError
 
     def image_id(self, index: int) -> int:
         """The image's number, the same in every subset of a data set."""

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from minida.latency import table
+
 MEASURES = {"mIoU": "miou", "tail mIoU": "tail_miou", "pixel accuracy": "pixel_accuracy"}
 
 
@@ -43,17 +45,6 @@ def _spread(runs, key: str) -> str:
 
 
 def latency_table(path: str | Path) -> str:
-    """Text: stored records of `minida bench`, a row each, under the place where they were measured."""
+    """Text: what `minida bench --json` stored, a row each, and the command that makes it again."""
     stored = json.loads(Path(path).read_text(encoding="utf-8"))
-    first = stored["records"][0]
-    lines = [f"{first['device']}, {first['precision']}, torch {first['torch']}: median ms (95th percentile) of a pass"]
-    rows = [("network", "size", "batch", "deployed", "plain", "ratio", "runs", "images/s")]
-    for row in stored["records"]:
-        times = [f"{row[form]['ms']:,.1f} ({row[form]['p95_ms']:,.1f})" for form in ("deployed", "plain")]
-        case = row["network"], "x".join(map(str, row["size"])), str(row["batch"])
-        rows.append(
-            (*case, *times, f"{row['ratio']:.2f}x", str(row["runs"]), f"{row['deployed']['images_per_second']:.0f}")
-        )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines += ["  ".join(map(str.rjust, row, widths)) for row in rows]
-    return "\n".join([*lines, f"made by: {stored['command']}"])
+    return f"{table(stored['records'])}\nmade by: {stored['command']}"

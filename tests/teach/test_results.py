@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from minida.teach.results import results_table
+from minida.__main__ import main
+from minida.teach.results import latency_table, results_table
 
 
 def run(seed, miou, **fields):
@@ -53,3 +54,13 @@ def test_says_how_to_make_what_is_missing(tmp_path, stored):
     ):
         assert "no stored results here yet" in text
     assert "minida train supervised" in results_table(tmp_path / "none.json", ["seed"], "minida train supervised")
+
+
+def test_stored_latencies_are_shown_as_bench_shows_them(capsys, tmp_path):
+    main(["bench", "slim", "--size", "32x64", "--batch", "1", "2", "--repeats", "5"])
+    shown = capsys.readouterr().out.splitlines()
+    main(["bench", "slim", "--size", "32x64", "--batch", "1", "2", "--repeats", "5", "--json"])
+    (tmp_path / "latency.json").write_text(capsys.readouterr().out)
+    place, heads, *rows, made = latency_table(tmp_path / "latency.json").splitlines()
+    assert place == shown[0] and heads.split() == shown[1].split() and made.endswith("--size 32x64 --batch 1 2")
+    assert [row.split()[:3] for row in rows] == [["slim", "32x64", "1"], ["slim", "32x64", "2"]]
