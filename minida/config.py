@@ -32,6 +32,14 @@ class Config:
     weight_decay: float = 1e-4  # on every parameter
     power: float = 0.9  # of the poly schedule: lr * (1 - step / steps) ** power, a step at a time
 
+    discriminator: str = "dsc"  # fcd (convolutions) or dsc (depthwise separable ones)
+    discriminator_width: int = 64  # channels of its first layer
+    discriminator_optimizer: str = "adam"  # sgd, adam or rmsprop
+    discriminator_lr: float | None = None  # its initial learning rate; None takes its optimiser's own
+    lambda_adv: float = 1e-2  # weight of the adversarial loss (the report, Eq. 4)
+    batch_norm: str = "target"  # joint: one pass for both domains; else one each, and running averages of both
+    # (separate), of the target alone, or of the source alone
+
     scale: tuple[float, float] = (1.0, 1.6)  # range of the random scale before the crop
     jitter: float = 0.25  # brightness, contrast and saturation change by up to this factor
     blur: float = 0.1  # probability of a Gaussian blur
@@ -51,6 +59,12 @@ class Config:
             ("size", len(self.size) == 2 and min(self.size) >= 32, "height and width, at least 32 each"),
             ("steps", self.steps >= 1, "1 or more"),
             ("batch_size", self.batch_size >= 2, "2 or more (batch norm)"),
+            ("discriminator", self.discriminator in ("fcd", "dsc"), "fcd or dsc"),
+            ("discriminator_width", self.discriminator_width >= 1, "1 or more"),
+            ("discriminator_optimizer", self.discriminator_optimizer in DISCRIMINATOR_RATES, "sgd, adam or rmsprop"),
+            ("discriminator_lr", self.discriminator_lr is None or self.discriminator_lr > 0, "a positive number"),
+            ("lambda_adv", self.lambda_adv >= 0, "0 or more"),
+            ("batch_norm", self.batch_norm in BATCH_NORMS, ", ".join(BATCH_NORMS)),
             ("lr", self.lr is None or self.lr > 0, "a positive number"),
             ("log_every", self.log_every >= 1, "1 or more"),
             ("eval_every", self.eval_every >= 1, "1 or more"),
@@ -69,6 +83,12 @@ class Config:
         return LEARNING_RATES[self.optimizer] if self.lr is None else self.lr
 
     @property
+    def discriminator_learning_rate(self) -> float:
+        """The discriminator's initial learning rate: what was given, else its optimiser's own."""
+        own = DISCRIMINATOR_RATES[self.discriminator_optimizer]
+        return own if self.discriminator_lr is None else self.discriminator_lr
+
+    @property
     def labeled_fraction(self) -> float:
         try:
             return float(Fraction(str(self.labeled)))
@@ -82,6 +102,8 @@ class Config:
 
 
 LEARNING_RATES = {"sgd": 8e-2, "adam": 1e-2, "rmsprop": 1e-2}  # from scratch; the best tried on the tune split
+BATCH_NORMS = "joint", "separate", "source", "target"  # see minida.methods.adversarial.Adversarial.outputs
+DISCRIMINATOR_RATES = {"sgd": 1e-1, "adam": 1e-3, "rmsprop": 1e-3}
 
 _PHOTO = {"scale": (0.5, 2.0), "jitter": 0.4, "blur": 0.2, "noise": 0.03}
 PRESETS: dict[str, dict[str, Any]] = {
@@ -90,6 +112,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {},
     "gpu": {  # the report's protocol: 50 epochs of 500 images in batches of 4 at 1024x512
         "size": (512, 1024), "steps": 6250, "batch_size": 4, "lr": 2.5e-2,
+        "lambda_adv": 1e-3, "discriminator_lr": 1e-4, "batch_norm": "separate",
         "workers": 8, "log_every": 25, "eval_every": 1250,
         **_PHOTO,
     },

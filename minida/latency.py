@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode  # shapes without memory or work
 from torch.utils.flop_counter import FlopCounterMode
 
 from minida.data import MiniCity, normalise
-from minida.device import describe_device
+from minida.device import describe_device, faster_in_bfloat16, to_device
 from minida.export import compare_labels, for_inference, in_turns
-from minida.models import BiSeNet
+from minida.losses import SOURCE, TARGET, domain_loss
+from minida.models import DISCRIMINATORS, BiSeNet
 
 MEASURED = """A pass: normalised images on the device in, logits at their size out; median (95th percentile).
 Deployed: batch norms folded, channels last, packed weights, the precision above. Plain: batch norms kept, PyTorch's
@@ -24,6 +26,10 @@ default memory order, eager float32. Both in turns after a warm-up. The ratio is
 Labels: share of MiniCity's pixels on which the two disagree, - for untrained networks.
 MiB: the most that a deployed pass adds to what the process holds with the weights loaded. Parameters: without the
 auxiliary heads, which do not run at inference. GFLOPs: 2 x multiply-adds of the convolutions alone, for one image."""
+
+# What a profiler counts for an element of a bilinear upsampling: its own constant, no law. The report's Table II
+# counts with it a x32 upsampling of the discriminator's map, which training does not need.
+UPSAMPLING_OPERATIONS = 22
 
 
 @dataclass(frozen=True)
@@ -106,13 +112,61 @@ def added_memory(way: Callable, device: torch.device) -> int | None:
     return 1024 * (peaks[1] - peaks[0])
 
 
-def work(model: BiSeNet, size: tuple[int, int]) -> tuple[int, int]:
-    """Parameters without the heads of training, and FLOPs of the convolutions for one image: 2 x multiply-adds."""
+def convolution_flops(build: Callable[[], nn.Module], inputs: tuple[int, ...]) -> int:
+    """FLOPs, 2 x multiply-adds, of all convolutions in a pass of the network that `build` returns; nothing is run."""
     with FakeTensorMode(), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network = BiSeNet(model.num_classes, model.backbone).eval()
-        network(torch.zeros(1, 3, *size))
-    parameters = sum(p.numel() for name, p in network.named_parameters() if not name.startswith("aux"))
-    return parameters, counter.get_flop_counts()["Global"][torch.ops.aten.convolution]
+        build().eval()(torch.zeros(inputs))
+    return counter.get_flop_counts()["Global"][torch.ops.aten.convolution]
+
+
+def work(model: BiSeNet, size: tuple[int, int]) -> tuple[int, int]:
+    """Parameters without the heads of training, and FLOPs of the convolutions for one image."""
+
+    def build() -> BiSeNet:  # without the representation head
+        return BiSeNet(model.num_classes, model.backbone)
+
+    with torch.device("meta"):
+        parameters = sum(p.numel() for name, p in build().named_parameters() if not name.startswith("aux"))
+    return parameters, convolution_flops(build, (1, 3, *size))
+
+
+def discriminator_costs(
+    size: tuple[int, int], batch: int = 1, device: torch.device | str = "cpu", width: int = 64
+) -> list[dict[str, Any]]:
+    """A record for each discriminator, the report's Table II and more, for predictions of 19 classes.
+
+    `flops` of the convolutions and `flops_with_upsampling`, both for one image; `forward_ms` and `update_ms` of a
+    batch, medians taken in turns. An update: source and target forward and backward, and Adam's step, as in training.
+    """
+    device, records, ways = torch.device(device), [], []
+    mixed = faster_in_bfloat16(device)
+    probs = torch.randn(batch, 19, *size, device=device).softmax(1)
+    for name, kind in DISCRIMINATORS.items():
+        network = to_device(kind(19, width), device)
+        flops = convolution_flops(lambda kind=kind: kind(19, width), (1, 19, *size))
+        upsampling = UPSAMPLING_OPERATIONS * size[0] * size[1]
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        case = {"discriminator": name, "width": width, "size": size, "batch": batch, "parameters": parameters}
+        records.append({**case, "flops": flops, "flops_with_upsampling": flops + upsampling})
+        optimizer = torch.optim.Adam(network.parameters(), 1e-4)
+
+        def forward(network: nn.Module = network) -> Tensor:
+            with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+                return network(probs)
+
+        def update(forward: Callable = forward, optimizer: torch.optim.Optimizer = optimizer) -> None:
+            with torch.inference_mode(False):
+                optimizer.zero_grad()
+                (domain_loss(forward(), SOURCE) + domain_loss(forward(), TARGET)).backward()
+                optimizer.step()
+
+        ways += [forward, update]
+    medians = np.median(in_turns(ways, device), axis=0).reshape(-1, 2).tolist()
+    place = {"precision": "bfloat16 where faster" if mixed else "float32", "device": describe_device(device)}
+    return [
+        {**record, "forward_ms": forward, "update_ms": update, **place, "torch": torch.__version__}
+        for record, (forward, update) in zip(records, medians, strict=True)
+    ]
 
 
 def table(records: Sequence[dict[str, Any]]) -> str:

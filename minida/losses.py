@@ -1,11 +1,14 @@
 """Segmentation losses. Every one is a mean over the pixels that count; none of them can turn into NaN."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from minida import distributed
 from minida.types import IGNORE, SegmentationOutput
+
+SOURCE, TARGET = 0.0, 1.0  # what a discriminator's sigmoid shall say
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -53,3 +56,11 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def segmentation_loss(output: SegmentationOutput, labels: Tensor) -> Tensor:
     """Plain sum of the cross-entropies of BiSeNet's main and auxiliary logits against (B, H, W) labels."""
     return sum(cross_entropy(logits, labels) for logits in (output.logits, *output.aux))
+
+
+def domain_loss(logits: Tensor, domain: float) -> Tensor:
+    """Mean binary cross-entropy of a discriminator's (B, 1, h, w) logits against one domain, SOURCE or TARGET.
+
+    Source: the report, Eq. 2 and the two terms of Eq. 3, as means.
+    """
+    return F.binary_cross_entropy_with_logits(logits.float(), torch.full_like(logits, domain, dtype=torch.float32))

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
+from torch import nn
 
-from minida.models import BiSeNet
+from minida.models import DISCRIMINATORS, BiSeNet, Discriminator
 from minida.models.bisenet import BACKBONES
 from minida.types import IGNORE, ClassTable
 
@@ -96,12 +97,11 @@ def save_model(path: Path, model: BiSeNet, table: ClassTable, frequency: np.ndar
     _save(path, model.state_dict(), metadata)
 
 
-def _save(path: Path, state: dict[str, torch.Tensor], metadata: Metadata) -> None:
+def _save(path: Path, state: dict[str, torch.Tensor], metadata: Metadata | None = None) -> None:
     state = {key: value.detach().cpu().contiguous() for key, value in state.items()}
-    stored = {"format": "minida-1", **{key: json.dumps(value) for key, value in asdict(metadata).items()}}
-    write_atomically(
-        path, lambda temporary: temporary.write_bytes(save(state, stored))
-    )  # save_file hides it from others
+    stored = {key: json.dumps(value) for key, value in asdict(metadata).items()} if metadata else {}
+    data = save(state, {"format": "minida-1" if metadata else "minida-part-1", **stored})
+    write_atomically(path, lambda temporary: temporary.write_bytes(data))  # save_file hides it from others
 
 
 def halve(source: str | Path, path: Path) -> None:
@@ -176,6 +176,30 @@ def load(path: str | Path) -> BiSeNet:
         reason = str(error).splitlines()[-1].strip()
         raise ValueError(f"{file}: its tensors do not fit a {metadata.backbone} BiSeNet: {reason}") from None
     return model.eval()
+
+
+def save_part(path: Path, network: nn.Module) -> None:
+    """Write the weights of a network that trained beside the model, such as a discriminator."""
+    _save(path, network.state_dict())
+
+
+def load_discriminator(path: str | Path) -> Discriminator:
+    """The discriminator of an adversarial run's folder or of a discriminator.safetensors, on the CPU.
+
+    Raises: ValueError for a path without one, or a file that holds something else.
+    """
+    file = Path(path) / "discriminator.safetensors" if Path(path).is_dir() else Path(path)
+    if not file.is_file():
+        raise ValueError(f"{path}: no discriminator there; expected the folder of a finished adversarial run")
+    try:
+        state = {key: value.float() for key, value in load_file(file).items()}
+        name = "fcd" if "layers.0.weight" in state else "dsc"  # the shapes of its first layer say the rest
+        first = state["layers.0.weight" if name == "fcd" else "layers.0.1.weight"]  # (width, C, ...)
+        network = DISCRIMINATORS[name](first.shape[1], first.shape[0])
+        network.load_state_dict(state)
+    except (KeyError, IndexError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ValueError(f"{file}: holds no discriminator ({str(error).splitlines()[0]}); train again") from None
+    return network.eval()
 
 
 def initialise(model: BiSeNet, source: str | Path, table: ClassTable) -> str:

@@ -28,7 +28,7 @@ from minida.device import describe_device, faster_in_bfloat16, resolve_device, t
 from minida.evaluation import Report, evaluate
 from minida.methods import METHODS, Method
 from minida.models import BiSeNet
-from minida.storage import RunFolder, initialise, save_model, write_json
+from minida.storage import RunFolder, initialise, save_model, save_part, write_json
 from minida.types import Batch
 
 CHECKPOINT_SECONDS = 60  # a killed run loses at most this much
@@ -119,8 +119,9 @@ class Trainer:
             return None
         self.data.evaluation.prepare(labels=False)
         augmentation = Augmentation(
-            config.size, scale=config.scale, jitter=config.jitter, blur=config.blur, noise=config.noise
-        )
+            config.size, scale=config.scale, jitter=config.jitter, blur=config.blur, noise=config.noise,
+            fill=self.method.uses_target,
+        )  # fmt: skip
         return TrainingBatches(
             self.data.source,
             self.data.target if self.method.uses_target else None,
@@ -198,6 +199,8 @@ class Trainer:
             self.report = self._evaluate()
         if self.speaks:
             save_model(self.folder.model, model, source.table, source.class_frequency(), self.config.size)
+            for name in self.method.networks.keys() - {"model"}:
+                save_part(self.folder.path / f"{name}.safetensors", self.method.networks[name])
             write_json(self.folder.result, self.record())
         return Result(model, self.history, self.report, self.folder.path)
 
@@ -206,6 +209,7 @@ class Trainer:
         kept = ("method", "protocol", "preset", "seed", "steps", "source", "target", "labeled", "backbone", "size")
         return {
             **{name: getattr(self.config, name) for name in (*kept, "weights", "init")},
+            **self.method.options(),
             "optimizer": self.config.optimizer,
             "lr": self.config.learning_rate,
             "batch_size": self.config.batch_size,
@@ -279,6 +283,8 @@ def train(
     if name not in METHODS:
         raise ValueError(f"unknown method {name!r}; choose one of: {', '.join(METHODS)}")
     config = make_config(name, preset, **overrides)
+    if METHODS[name].uses_target and (config.protocol, config.source, config.target) == ("uda", "minicity:game", None):
+        config = dataclasses.replace(config, target="minicity:real")
     if out is None:
         source = re.sub(r"[^\w.]+", "-", config.source.partition(":")[2].partition("?")[0]).strip("-.") or "data"
         out = Path("runs") / f"{name}-{source}-{datetime.now():%Y%m%d-%H%M%S-%f}"

@@ -69,6 +69,13 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
     assert max((single[key] - untrained[key]).abs().max() for key in single) > 1e-3
     for key, value in single.items():
         torch.testing.assert_close(ours[key], value, rtol=0, atol=1e-5)
+    for file in ("model.safetensors", "discriminator.safetensors"):
+        ours, single = (load_file(folder / "adversarial" / file) for folder in (tmp_path, tmp_path / "one"))
+        for key, value in single.items():
+            torch.testing.assert_close(ours[key], value, rtol=0, atol=1e-5)
+    torch.manual_seed(0)
+    untrained = minida.FCDiscriminator(19, 8).state_dict()
+    assert max((single[key] - untrained[key]).abs().max() for key in single) > 1e-3
     for mine, theirs, one in zip(first["history"], second["history"], alone["history"], strict=True):
         assert mine["loss"] == theirs["loss"] == pytest.approx(one["loss"], abs=1e-4)
         assert mine.get("miou") == theirs.get("miou")

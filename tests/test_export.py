@@ -11,7 +11,16 @@ import minida
 from minida import export
 from minida.data import normalise
 from minida.export import compare_labels, fold_batch_norm, for_inference, in_turns, to_onnx, write_onnx
-from minida.latency import added_memory, latency, table, work
+from minida.latency import (
+    UPSAMPLING_OPERATIONS,
+    added_memory,
+    convolution_flops,
+    discriminator_costs,
+    latency,
+    table,
+    work,
+)  # fmt: skip
+from minida.models import DISCRIMINATORS
 from minida.storage import read_metadata
 
 CHECKPOINT = Path(__file__).parents[1] / "assets" / "checkpoints" / "slim-real.safetensors"
@@ -170,6 +179,31 @@ def test_latency_of_a_trained_and_of_an_untrained_network(trained):
     assert place.startswith(row.device)
     assert len({len(line) for line in (head, first, second)}) == 1
     assert first.split()[:3] == ["mine", "64x128", "2"] and "376,498" in second
+
+
+def test_table_two_of_the_report_in_both_conventions_and_with_times():
+    fcd, dsc = discriminator_costs((64, 128), batch=2, width=64)
+    assert (fcd["discriminator"], fcd["parameters"], fcd["batch"]) == ("fcd", 2_781_121, 2)
+    assert (dsc["discriminator"], dsc["parameters"], dsc["size"]) == ("dsc", 189_424, (64, 128))
+    for row in (fcd, dsc):
+        assert row["flops_with_upsampling"] - row["flops"] == 22 * 64 * 128
+        assert 0 < row["forward_ms"] < row["update_ms"], "an update is two passes forward, two back and a step"
+    # the report's 30.89 and 2.147 at full size, counted without running anything
+    large = {
+        name: convolution_flops(lambda kind=kind: kind(), (1, 19, 512, 1024)) for name, kind in DISCRIMINATORS.items()
+    }
+    assert large == {"fcd": 30_878_466_048, "dsc": 2_135_425_024} and large["fcd"] > 14 * large["dsc"]
+    assert round((large["fcd"] + UPSAMPLING_OPERATIONS * 512 * 1024) / 1e9, 2) == 30.89
+    assert round((large["dsc"] + UPSAMPLING_OPERATIONS * 512 * 1024) / 1e9, 3) == 2.147
+
+
+def test_an_update_is_timed_with_its_gradients(monkeypatch):
+    steps = []
+    monkeypatch.setattr(
+        torch.optim.Adam, "step", lambda self: steps.append([p.grad for p in self.param_groups[0]["params"]])
+    )
+    discriminator_costs((32, 64), width=2)
+    assert len(steps) >= 2 * 7 and all(grad is not None and grad.abs().sum() > 0 for grad in steps[0])
 
 
 def test_a_network_of_one_class_has_no_second_best():

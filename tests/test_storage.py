@@ -13,7 +13,16 @@ from safetensors.torch import load_file, save_file
 
 import minida
 from minida import storage
-from minida.storage import RunFolder, StorageError, initialise, read_metadata, save_model, write_atomically
+from minida.storage import (
+    RunFolder,
+    StorageError,
+    initialise,
+    load_discriminator,
+    read_metadata,
+    save_model,
+    save_part,
+    write_atomically,
+)  # fmt: skip
 from minida.types import CITYSCAPES, ClassTable
 
 ROOT = Path(__file__).parents[1]
@@ -228,3 +237,28 @@ def test_training_starts_from_init_says_so_and_resumes_without_it(
     start.unlink()
     again = minida.train("supervised", "smoke", out=tmp_path / "run", resume=True, **options)
     assert again.report.miou == pytest.approx(result.report.miou)
+
+
+@pytest.mark.parametrize("kind", [minida.FCDiscriminator, minida.DSCDiscriminator])
+def test_a_discriminators_shapes_say_what_it_is(tmp_path: Path, kind: type) -> None:
+    network, file = kind(3, 5), tmp_path / "discriminator.safetensors"
+    save_part(file, network)
+    for path in (file, tmp_path):
+        found = load_discriminator(path)
+        assert type(found) is kind and (found.num_classes, found.width) == (3, 5) and not found.training
+        for key, value in network.state_dict().items():
+            assert torch.equal(found.state_dict()[key], value)
+
+
+def test_what_holds_no_discriminator_is_one_line(good: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no discriminator there; expected the folder of a finished adversarial run"):
+        load_discriminator(tmp_path / "nothing")
+    file = tmp_path / "discriminator.safetensors"
+    other = minida.DSCDiscriminator(3, 5)
+    del other.layers[4]
+    save_part(tmp_path / "short.safetensors", other)
+    for content in (b"rubbish", good.read_bytes(), (tmp_path / "short.safetensors").read_bytes()):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match="holds no discriminator") as caught:
+            load_discriminator(tmp_path)
+        assert "\n" not in str(caught.value) and str(file) in str(caught.value)

@@ -80,6 +80,10 @@ def training(folder):
     with distributed.process_group():
         rank = distributed.rank()
         result = minida.train("supervised", "smoke", out=folder / "plain", **SHORT)
+        options = {**SHORT, "source": "minicity:game?n=13", "discriminator": "fcd", "discriminator_width": 8}
+        # SGD: Adam divides by the gradient's size, so that rounding decides where a gradient is nearly 0
+        options |= {"lambda_adv": 0.5, "discriminator_optimizer": "sgd", "discriminator_lr": 0.3}
+        minida.train("adversarial", "smoke", out=folder / "adversarial", target="minicity:real?n=13", **options)
         nn.BatchNorm2d = norm
         normed = minida.train("supervised", "smoke", out=folder / f"normed-{rank}", **SHORT)
         average = [(name, value) for name, value in normed.model.named_buffers() if "running_mean" in name]

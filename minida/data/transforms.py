@@ -40,7 +40,7 @@ class Augmentation:
     """Random scale, crop, flip, colour jitter, blur and noise, the same for an image and its labels.
 
     A call depends on its arguments alone: one seed, one result, and no global generator is touched. Without
-    labels nothing could mark padding as IGNORE, so the scale is then kept large enough to fill the crop.
+    labels nothing could mark padding as IGNORE, so the scale then fills the crop as with `fill`.
     """
 
     size: tuple[int, int]  # (H, W) of the crop; what lies outside the image is black, its labels IGNORE
@@ -49,6 +49,7 @@ class Augmentation:
     jitter: float = 0.4  # brightness, contrast and saturation change by a factor of up to 1 ± jitter
     blur: float = 0.2  # probability of a Gaussian blur
     noise: float = 0.03  # largest deviation of the Gaussian noise, as a share of the full range
+    fill: bool = False  # keep the scale large enough for the crop: padding would tell a discriminator the domain
     strength: float = 1.0  # β of self-training: scales the ranges of scale, jitter, blur and noise; 0 is none
 
     def __post_init__(self) -> None:
@@ -64,7 +65,7 @@ class Augmentation:
         """(3, h, w) uint8 and (h, w) labels or None -> (3, H, W) uint8 and (H, W) int64 or None."""
         generator = torch.Generator().manual_seed(seed)
         u = torch.rand(12, generator=generator).tolist()
-        scale = self._scale(u[0], image.shape[-2:], fill=labels is None)
+        scale = self._scale(u[0], image.shape[-2:], self.fill or labels is None)
         out = self._place(image, scale, u[1:4], InterpolationMode.BILINEAR)
         if labels is not None:
             mask = tv_tensors.Mask(labels.to(torch.uint8)[None])  # (1, h, w): a byte moves faster than int64

@@ -44,6 +44,10 @@ class Method(ABC):
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """One update of every network. Returns detached scalars by name; "loss" is the one the bar shows."""
 
+    def options(self) -> dict[str, Any]:
+        """What a record of results says of this method beside the common fields."""
+        return {}
+
     def autocast(self) -> torch.autocast:
         """The precision that the configuration chose."""
         mixed = self.config.precision == "bfloat16"

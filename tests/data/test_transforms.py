@@ -92,6 +92,14 @@ def test_without_labels_nothing_is_padded() -> None:
         assert mask is None and out.shape == (3, *size) and (out == 255).all()
 
 
+def test_filled_source_images_have_no_padding_that_a_discriminator_could_see():
+    white, labels = torch.full((3, 64, 128), 255, dtype=torch.uint8), torch.zeros(64, 128, dtype=torch.long)
+    half = replace(PLAIN, size=(64, 128), scale=(0.5, 0.5))
+    padded, filled = half(white, labels, seed=0), replace(half, fill=True)(white, labels, seed=0)
+    assert (padded[0] == 0).any() and (padded[1] == IGNORE).any()
+    assert (filled[0] == 255).all() and (filled[1] == 0).all()
+
+
 def test_strength_widens_the_ranges_and_zero_switches_them_off() -> None:
     image, labels = scene()
     full = Augmentation(SIZE, flip=0, blur=1, noise=0.1)

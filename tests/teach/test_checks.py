@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from minida import teach
+from minida.losses import SOURCE, TARGET, domain_loss
 from minida.metrics import ConfusionMatrix
+from minida.models import DISCRIMINATORS
 from minida.models.bisenet import AttentionRefinement, BiSeNet
 from minida.teach.checks import _close, _exercises, _run
 from minida.types import IGNORE
 
-EXERCISES = _exercises("00") | _exercises("01")
+EXERCISES = _exercises("00") | _exercises("01") | _exercises("02")
 MISTAKES = [(id, name) for id, task in EXERCISES.items() for name in task.mistakes]
 GOES_ON = "The notebook goes on with the library's own function.\n"
 
@@ -113,6 +115,23 @@ def test_sizes_and_refinement_agree_with_bisenet():
         ours = EXERCISES["01.attention"].solution(features, refine.conv, refine.norm)
         assert torch.allclose(ours, refine(features))
     assert tuple(tuple(x.shape[2:]) for x in maps) == EXERCISES["01.sizes"].solution(72, 104)
+
+
+def test_the_game_of_notebook_02_agrees_with_the_library():
+    source, target = torch.randn(2, 1, 3, 6), torch.randn(4, 1, 2, 2)
+    ours = EXERCISES["02.adversarial"].solution(target)
+    torch.testing.assert_close(ours, domain_loss(target, SOURCE))
+    ours = EXERCISES["02.discriminator"].solution(source, target)
+    torch.testing.assert_close(ours, (domain_loss(source, SOURCE) + domain_loss(target, TARGET)) / 2)
+    for kind, network in DISCRIMINATORS.items():
+        for classes, width in ((19, 64), (5, 6)):
+            counted = sum(p.numel() for p in network(classes, width).parameters())
+            assert EXERCISES["02.parameters"].solution(kind, classes, width) == counted
+    a, b = torch.randn(8, 5), 3 * torch.randn(8, 5) + 1
+    parts = [statistic for half in (a, b) for statistic in (half.mean(0), half.var(0, correction=0))]
+    mean, variance = EXERCISES["02.statistics"].solution(*parts)
+    torch.testing.assert_close(mean, torch.cat((a, b)).mean(0))
+    torch.testing.assert_close(variance, torch.cat((a, b)).var(0, correction=0))
 
 
 def test_close():

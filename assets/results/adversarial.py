@@ -1,0 +1,46 @@
+"""Make adversarial.json again: `python assets/results/adversarial.py [--only TEXT]`.
+
+Source-only, λ = 0 and both discriminators on MiniCity's game -> real: three seeds at the preset `notebook`, one at
+`cpu`; then what notebook 02 compares: whose statistics batch norm takes, λ, the discriminator's optimiser. Run folders
+are kept in runs/results, where supervised.py's source-only runs are found again. About an hour and a half on two cores.
+"""
+
+from pathlib import Path
+
+import stored
+
+GAME = ["--source", "minicity:game", "--target", "minicity:real"]
+VARIANTS = {  # name of the run: its part in the tables, arguments
+    "source-only": ("source-only", ["supervised"]),
+    "dsc": ("DSC", ["adversarial", "--discriminator", "dsc"]),
+    "fcd": ("FCD", ["adversarial", "--discriminator", "fcd"]),
+    "zero": ("λ = 0", ["adversarial", "--lambda-adv", "0"]),
+    "zero-joint": ("λ = 0", ["adversarial", "--lambda-adv", "0", "--batch-norm", "joint"]),
+    "zero-separate": ("λ = 0", ["adversarial", "--lambda-adv", "0", "--batch-norm", "separate"]),
+    "dsc-joint": ("DSC", ["adversarial", "--batch-norm", "joint"]),
+    "dsc-separate": ("DSC", ["adversarial", "--batch-norm", "separate"]),
+    "dsc-weak": ("DSC", ["adversarial", "--lambda-adv", "0.001"]),
+    "dsc-strong": ("DSC", ["adversarial", "--lambda-adv", "0.1"]),
+    "dsc-huge": ("DSC", ["adversarial", "--lambda-adv", "1"]),
+    "dsc-sgd": ("DSC", ["adversarial", "--discriminator-optimizer", "sgd"]),
+    "dsc-rmsprop": ("DSC", ["adversarial", "--discriminator-optimizer", "rmsprop"]),
+}
+FIRST = ("source-only", "zero", "dsc", "fcd")  # at `cpu` too
+
+
+def commands() -> dict[str, list[str]]:
+    cases = [("notebook", name, seed) for name in VARIANTS for seed in (0, 1, 2)]
+    cases += [("cpu", name, 0) for name in FIRST]
+    return {
+        f"{preset}-{name}-{seed}": [*VARIANTS[name][1], *GAME, "--preset", preset, "--seed", str(seed)]
+        for preset, name, seed in cases
+    }
+
+
+def variant(name: str) -> str:
+    return VARIANTS[name.split("-", 1)[1].rpartition("-")[0]][0]
+
+
+if __name__ == "__main__":
+    stored.make(Path(__file__), commands(), stored.options(__doc__).parse_args().only, variant)
+    stored.keep({"slim-dsc": "notebook-dsc-0"})

@@ -1,0 +1,64 @@
+"""Stored runs: what supervised.py and adversarial.py share. Run folders are kept in runs/results."""
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from minida.storage import halve
+
+ROOT = Path(__file__).resolve().parents[2]
+RUNS = ROOT / "runs" / "results"
+
+
+def run(name: str, arguments: list[str]) -> dict:
+    """The record of `minida train ARGUMENTS`: a finished run is not run again, a stopped one goes on."""
+    folder = RUNS / name
+    if not (folder / "result.json").exists():
+        command = [sys.executable, "-m", "minida", "train", *arguments, "--out", str(folder), "--resume"]
+        subprocess.run(command, check=True)
+    return json.loads((folder / "result.json").read_text(encoding="utf-8"))
+
+
+def write(target: Path, content: dict) -> None:
+    part = target.with_suffix(".part")
+    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    part.replace(target)
+
+
+def make(
+    script: Path, commands: Mapping[str, list[str]], only: str, variant: Callable[[str], str | None], hidden: str = ""
+) -> None:
+    """Bring SCRIPT.json up to date, one run after the other; those whose name does not hold `only` stay as they are.
+
+    `variant` names a run's part in a table by its name; `hidden`, a folder of this machine, is written as DIR.
+    """
+    target = script.with_suffix(".json")
+    stored = json.loads(target.read_text(encoding="utf-8")) if target.exists() else {"runs": []}
+    records = {record["name"]: record for record in stored["runs"]}
+    for name, arguments in commands.items():
+        if only in name:
+            told = [argument.replace(hidden or "\0", "DIR") for argument in arguments]
+            command = shlex.join(["minida", "train", *told])
+            record = {"name": name, "variant": variant(name), "command": command, **run(name, arguments)}
+            for key in ("source", "data"):
+                record[key] = record[key].replace(hidden or "\0", "DIR")
+            records[name] = record
+            runs = [records[key] for key in sorted(records)]
+            write(target, {"command": f"python assets/results/{script.name}", "runs": runs})
+
+
+def keep(checkpoints: Mapping[str, str]) -> None:
+    """Copy finished runs' networks to assets/checkpoints, in 16 bits: {name there: run}."""
+    for name, made_by in checkpoints.items():
+        if (RUNS / made_by / "result.json").exists():
+            halve(RUNS / made_by, ROOT / "assets" / "checkpoints" / f"{name}.safetensors")
+
+
+def options(about: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--only", default="", help="runs whose name holds this text")
+    return parser
