@@ -103,7 +103,7 @@ class Config:
 
 LEARNING_RATES = {"sgd": 8e-2, "adam": 1e-2, "rmsprop": 1e-2}  # from scratch; the best tried on the tune split
 BATCH_NORMS = "joint", "separate", "source", "target"  # see minida.methods.adversarial.Adversarial.outputs
-DISCRIMINATOR_RATES = {"sgd": 1e-1, "adam": 1e-3, "rmsprop": 1e-3}
+DISCRIMINATOR_RATES = {"sgd": 1.0, "adam": 1e-3, "rmsprop": 1e-3}  # from scratch; the best tried on the tune split
 
 _PHOTO = {"scale": (0.5, 2.0), "jitter": 0.4, "blur": 0.2, "noise": 0.03}
 PRESETS: dict[str, dict[str, Any]] = {

@@ -181,6 +181,11 @@ def table(records: Sequence[dict[str, Any]]) -> str:
         labels = "-" if differ is None else f"{differ:.2%}"
         memory = "-" if deployed["memory"] is None else f"{deployed['memory'] / 2**20:,.0f}"
         cells.append((*case, *times, *speed, labels, memory, f"{row['flops'] / 1e9:.2f}", f"{row['parameters']:,}"))
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     place = "{device}, {precision}, torch {torch}: median of a pass (95th percentile)".format(**records[0])
-    return "\n".join([place, *("  ".join(map(str.rjust, line, widths)) for line in cells)])
+    return "\n".join([place, *aligned(cells)])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table whose columns end at the same place."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.rjust, row, widths)) for row in rows]

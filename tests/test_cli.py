@@ -61,6 +61,21 @@ def test_training_takes_every_option(tmp_path, capsys):
     assert record["data"].startswith("minicity:game")  # the evaluation is on the target
 
 
+def test_adversarial_training_takes_its_options_and_needs_nothing_else(tmp_path, capsys):
+    code, record = answer(
+        capsys, "train", "adversarial", "--preset", "smoke", "--steps", "2", "--discriminator", "fcd",
+        "--discriminator-width", "4", "--discriminator-optimizer", "rmsprop", "--discriminator-lr", "0.002",
+        "--lambda-adv", "0.25", "--batch-norm", "separate", "--out", str(tmp_path / "run"),
+    )  # fmt: skip
+    assert code == 0 and (tmp_path / "run" / "discriminator.safetensors").exists()
+    assert (record["source"], record["target"]) == ("minicity:game", "minicity:real")
+    expected = {"discriminator": "fcd", "discriminator_width": 4, "discriminator_optimizer": "rmsprop"}
+    expected |= {"discriminator_lr": 0.002, "lambda_adv": 0.25, "batch_norm": "separate"}
+    assert {key: record[key] for key in expected} == expected
+    line = refused(capsys, "train", "adversarial", "--discriminator", "patch", "--out", str(tmp_path / "no"))
+    assert line == "minida: discriminator is 'patch'; expected fcd or dsc" and not (tmp_path / "no").exists()
+
+
 def test_predict_writes_label_maps_at_the_images_own_size(run, tmp_path, capsys):
     photos = tmp_path / "photos"
     photos.mkdir()

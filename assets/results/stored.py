@@ -47,7 +47,8 @@ def make(
             for key in ("source", "data"):
                 record[key] = record[key].replace(hidden or "\0", "DIR")
             records[name] = record
-            runs = [records[key] for key in sorted(records)]
+            order = [*(records.keys() - commands.keys()), *(key for key in commands if key in records)]
+            runs = [records[key] for key in order]
             write(target, {"command": f"python assets/results/{script.name}", "runs": runs})
 
 

@@ -41,7 +41,8 @@ class Adversarial(Method):
         with self.autocast():
             source, target = self.outputs(batch)
             segmentation = segmentation_loss(source, batch.source_labels)  # Eq. 1
-            adversarial = domain_loss(self.discriminator(probs(target)), SOURCE)  # Eq. 2: taken for source
+            shown = probs(target)  # (B, C, H, W)
+            adversarial = domain_loss(self.discriminator(shown), SOURCE)  # Eq. 2: to be taken for source
             loss = segmentation + self.config.lambda_adv * adversarial + self.target_loss(target, batch)  # Eq. 4, 5
         loss.backward()
         self.optimizers["model"].step()
@@ -50,7 +51,7 @@ class Adversarial(Method):
         self.optimizers["discriminator"].zero_grad(set_to_none=True)
         with self.autocast():  # the predictions are detached: nothing reaches the segmentation network
             on_source = domain_loss(self.discriminator(probs(source).detach()), SOURCE)
-            on_target = domain_loss(self.discriminator(probs(target).detach()), TARGET)
+            on_target = domain_loss(self.discriminator(shown.detach()), TARGET)
             guess = (on_source + on_target) / 2  # Eq. 3
         guess.backward()
         self.optimizers["discriminator"].step()

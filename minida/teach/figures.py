@@ -7,7 +7,7 @@ import base64
 import io
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 
 import numpy as np
@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from minida.viz.figures import curves
-from minida.viz.style import WIDTH
+from minida.viz.style import INK, WIDTH
 from minida.viz.views import to_rgb
 
 _DPI = 130  # sharp at 100 display pixels an inch, and still light
@@ -65,15 +65,20 @@ def picture(rgb, alt: str, caption: str | None = None) -> None:
     display(_html(rgb, min(900, max(rgb.shape[1], 384)), alt, caption), raw=True)
 
 
+_PANELS = {"loss": ("loss", 1), "mIoU in %": ("miou", 100)}
+
+
 class LiveCurves:
     """A training callback that draws loss and mIoU while the network learns, at most every `every` seconds.
+
+    `panels` names others: {title: (key of the record, scale)}, or with a dotted line (key, scale, value, its words).
 
     Use it as a context manager, so that the last state is drawn too. `callback=live` follows one training,
     `callback=live.run(name)` one of several; `history` keeps the records of each.
     """
 
-    def __init__(self, steps: int | None = None, every: float = 2.0) -> None:
-        self.steps, self.every = steps, every
+    def __init__(self, steps: int | None = None, every: float = 2.0, panels: Mapping[str, tuple] = _PANELS) -> None:
+        self.steps, self.every, self.panels = steps, every, panels
         self.history: dict[str, list[dict]] = {}
         self._handle, self._drawn = None, -math.inf
 
@@ -103,10 +108,18 @@ class LiveCurves:
 
     def draw(self) -> None:
         """Draw now, over the last drawing."""
-        panels = {"loss": self._series("loss", 1), "mIoU in %": self._series("miou", 100)}
-        fig, words = Figure((WIDTH, 3.0), layout="constrained"), []
-        for place, (label, series) in enumerate(panels.items(), 1):
-            ax = fig.add_subplot(1, 2, place)
+        columns = 2 if len(self.panels) == 4 else min(len(self.panels), 3)
+        rows = -(-len(self.panels) // columns)
+        fig, words = Figure((WIDTH, 0.4 + 2.6 * rows), layout="constrained"), []
+        for place, (label, (key, scale, *reference)) in enumerate(self.panels.items(), 1):
+            ax, series = fig.add_subplot(rows, columns, place), self._series(key, scale)
+            if reference:
+                value, meaning = reference
+                ax.axhline(value, color=INK, linestyle=":", linewidth=1.2)
+                ax.set_title(f"··· {meaning}", loc="right", size=8.5)  # on the line, curves would cross it
+                words.append(f"{label}: dotted line at {value:.2f}, {meaning}")
+            if key == "miou":
+                ax.axhline(0, alpha=0).sticky_edges.y.append(0)  # the axis starts there
             curves(series, ylabel=label, ax=ax)
             ax.set_xlim(0, 1.02 * self.steps if self.steps else None)
             words += [f"{name}: {label} from {y[0]:.2f} to {y[-1]:.2f}" for name, (_, y) in series.items()]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minida.latency import table
+from minida.latency import aligned, table
 
 MEASURES = {"mIoU": "miou", "tail mIoU": "tail_miou", "pixel accuracy": "pixel_accuracy"}
 
@@ -48,3 +48,19 @@ def latency_table(path: str | Path) -> str:
     """Text: what `minida bench --json` stored, a row each, and the command that makes it again."""
     stored = json.loads(Path(path).read_text(encoding="utf-8"))
     return f"{table(stored['records'])}\nmade by: {stored['command']}"
+
+
+def costs_table(path: str | Path) -> str:
+    """Text: what assets/results/discriminators.py stored: work in both conventions, measured times, whole steps."""
+    stored = json.loads(Path(path).read_text(encoding="utf-8"))
+    rows = [("", "size", "batch", "parameters", "GFLOPs", "with upsampling", "forward ms", "update ms")]
+    for row in stored["records"]:
+        work = (f"{row['parameters']:,}", f"{row['flops'] / 1e9:.3f}", f"{row['flops_with_upsampling'] / 1e9:.3f}")
+        times = (f"{row['forward_ms']:.1f}", f"{row['update_ms']:.1f}")
+        rows.append((row["discriminator"], "x".join(map(str, row["size"])), str(row["batch"]), *work, *times))
+    lines, steps = aligned(rows), {}
+    for step in stored["steps"]:
+        steps.setdefault(step["preset"], []).append(f"{step['training']} {step['ms']:.0f} ms")
+    lines += [f"a whole training step, preset {preset}: {', '.join(times)}" for preset, times in steps.items()]
+    first = stored["records"][0]
+    return "\n".join([*lines, f"{first['device']}, torch {first['torch']}; made by: {stored['command']}"])

@@ -6,7 +6,7 @@ Images are torch (3, H, W) or NumPy (H, W, 3), uint8; labels are (H, W) integers
 import io
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from minida.types import IGNORE, PALETTE
 
@@ -87,6 +87,27 @@ def error_map(labels, predictions) -> np.ndarray:
     picture[wrong & stripes] = (90, 30, 0)
     picture[labels == IGNORE] = VOID
     return picture
+
+
+def discriminator_map(labels_rgb, target_probability) -> np.ndarray:
+    """A discriminator's (h, w) answers over a prediction's picture: each cell framed, tinted, with its number.
+
+    Blue: taken for source; vermillion: taken for target; none: undecided. The number is the probability of target.
+    """
+    picture, values = to_rgb(labels_rgb), to_array(target_probability).astype(float)
+    cells = to_labels(np.arange(values.size).reshape(values.shape), picture.shape[:2])  # each pixel's cell
+    sure = values.flatten()[cells][..., None]  # (H, W, 1)
+    weight = 0.6 * abs(2 * sure - 1)
+    tint = np.where(sure > 0.5, (213, 94, 0), (0, 114, 178))
+    pale = picture * 0.08 + picture.mean(axis=2, keepdims=True) * 0.32 + 150
+    canvas = Image.fromarray(outline((pale * (1 - weight) + tint * weight).astype(np.uint8), cells, (40, 40, 40)))
+    high, wide = (n / m for n, m in zip(picture.shape, values.shape, strict=False))
+    size = max(6, min(0.42 * high, 0.32 * wide))
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size)
+    for (row, column), value in np.ndenumerate(values):
+        place, look = ((column + 0.5) * wide, (row + 0.5) * high), {"anchor": "mm", "font": font}
+        draw.text(place, f"{value:.0%}", (20, 20, 20), stroke_width=1 + (size > 14), stroke_fill="white", **look)
+    return np.asarray(canvas)
 
 
 def encode(rgb, format: str = "jpeg") -> bytes:

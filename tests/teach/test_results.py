@@ -5,7 +5,7 @@ import json
 import pytest
 
 from minida.__main__ import main
-from minida.teach.results import latency_table, results_table
+from minida.teach.results import costs_table, latency_table, results_table
 
 
 def run(seed, miou, **fields):
@@ -64,3 +64,17 @@ def test_stored_latencies_are_shown_as_bench_shows_them(capsys, tmp_path):
     place, heads, *rows, made = latency_table(tmp_path / "latency.json").splitlines()
     assert place == shown[0] and heads.split() == shown[1].split() and made.endswith("--size 32x64 --batch 1 2")
     assert [row.split()[:3] for row in rows] == [["slim", "32x64", "1"], ["slim", "32x64", "2"]]
+
+
+def test_stored_costs_of_the_discriminators(tmp_path):
+    row = {"discriminator": "fcd", "size": [512, 1024], "batch": 1, "parameters": 2781121, "flops": 30878466048}
+    row |= {"flops_with_upsampling": 30890000384, "forward_ms": 170.26, "update_ms": 1277.1}
+    row |= {"device": "A", "torch": "2"}
+    steps = [{"preset": "cpu", "training": name, "ms": ms} for name, ms in (("source-only", 130.4), ("fcd", 380.6))]
+    file = tmp_path / "costs.json"
+    file.write_text(json.dumps({"command": "python make.py", "records": [row], "steps": steps}))
+    head, line, step, made = costs_table(file).splitlines()
+    assert line.split() == ["fcd", "512x1024", "1", "2,781,121", "30.878", "30.890", "170.3", "1277.1"]
+    assert len(head) == len(line)
+    assert step == "a whole training step, preset cpu: source-only 130 ms, fcd 381 ms"
+    assert made == "A, torch 2; made by: python make.py"

@@ -2,6 +2,8 @@
 
 import base64
 import io
+import itertools
+import math
 import re
 
 import matplotlib as mpl
@@ -14,7 +16,7 @@ from minida import teach
 from minida.data import MiniCity
 from minida.teach import figures
 from minida.types import PALETTE
-from minida.viz import gallery
+from minida.viz import gallery, use_style
 
 ALT = "A grey square with a white frame"
 
@@ -103,3 +105,49 @@ def test_live_curves_are_a_callback_and_draw_what_there_was_on_an_error(displaye
         live(2, {"loss": 1.0})
         raise KeyboardInterrupt
     assert "training: loss from 2.00 to 1.00" in displayed[-1]["text/plain"]
+
+
+GAME = {
+    "segmentation loss": ("segmentation", 1), "adversarial loss": ("adversarial", 1),
+    "discriminator loss": ("discriminator", 1, math.log(2), "coin toss"), "mIoU in %": ("miou", 100),
+}  # fmt: skip
+
+
+@pytest.fixture
+def drawn(displayed, monkeypatch):
+    """The figures that LiveCurves draws, as they are laid out."""
+    figs, draw = [], figures._draw
+    monkeypatch.setattr(figures, "_draw", lambda fig: figs.append(fig) or draw(fig))
+    with mpl.rc_context():
+        use_style()
+        yield figs
+
+
+@pytest.mark.parametrize("titles, grid", [(list(GAME), (2, 2)), (list(GAME)[1:], (1, 3)), (None, (1, 2))])
+def test_live_panels_stand_apart(drawn, titles, grid):
+    options = {"panels": {title: GAME[title] for title in titles}} if titles else {}
+    with teach.LiveCurves(60, 1e9, **options) as live:
+        for name, gain in (("source-only", 1), ("self-training", 1.01)):
+            for step in (20, 40, 60):
+                keys = ("loss", "segmentation", "adversarial", "discriminator")
+                live.run(name)(step, {"miou": 0.004 * step * gain, **dict.fromkeys(keys, gain * 9 / step)})
+    axes = drawn[-1].axes
+    assert axes[0].get_gridspec().get_geometry() == grid
+    assert [ax.get_title("left") for ax in axes] == (titles or ["loss", "mIoU in %"])
+    assert axes[-1].get_ylim()[0] == 0 and axes[-1].get_ylim()[1] < 30, "mIoU from 0 up, in %"
+    boxes = [
+        mpl.transforms.Bbox.union([ax.get_tightbbox(), *(note.get_window_extent() for note in ax.texts)]) for ax in axes
+    ]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2)), "the names at the ends need room"
+    assert all(box.x1 < drawn[-1].bbox.x1 for box in boxes)
+
+
+def test_live_reference_line(drawn, displayed):
+    with teach.LiveCurves(panels=GAME) as live:
+        live(1, {"discriminator": 0.3})
+    ax = drawn[-1].axes[2]
+    (line,) = (line for line in ax.lines if line.get_linestyle() == ":")
+    assert set(line.get_ydata()) == {math.log(2)} and ax.get_ylim()[1] > math.log(2)
+    assert ax.get_title("right").endswith("coin toss")
+    said = "discriminator loss: dotted line at 0.69, coin toss; training: discriminator loss from 0.30 to 0.30."
+    assert displayed[-1]["text/plain"].endswith(said)

@@ -38,7 +38,7 @@ def test_every_control_changes_the_picture_and_its_words(explorer):
 
 def test_errors_and_share_are_those_of_the_network(explorer):
     explorer.view.value = "errors"
-    image, labels = explorer.dataset[0]
+    image, labels = explorer.datasets[""][0]
     guess = torch.from_numpy(predict_image(explorer.networks["oracle"], image, (64, 128)))
     zoom = shown(explorer).shape[0] // 64
     assert (shown(explorer)[::zoom, ::zoom] == error_map(labels, guess)).all()

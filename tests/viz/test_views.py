@@ -93,3 +93,31 @@ def test_a_view_at_256x512_is_fast():
         views.encode(views.overlay(image, labels))
         times.append(time.perf_counter() - start)
     assert min(times) < 0.1
+
+
+def judged(probability, size=(100, 192), rgb=(128, 64, 128)) -> np.ndarray:
+    return views.discriminator_map(np.full((*size, 3), rgb, np.uint8), probability)
+
+
+def test_discriminator_map_tints_by_the_probability_of_target():
+    picture = judged([[0, 0.5, 1]], (96, 192)).astype(int)
+    source, undecided, target = (picture[8, column] for column in (8, 72, 184))  # beside the numbers
+    assert source[2] > source[0] + 60 and target[0] > target[2] + 60, "blue and vermillion"
+    assert np.ptp(undecided) < 10 and undecided.min() > 150, "pale grey"
+    pale = judged([[0.5]], rgb=(70, 130, 180)).astype(int)[8, 8]
+    assert (abs(pale - undecided) > 5).any(), "another class below is another shade"
+
+
+def test_discriminator_cells_cover_the_picture_where_32_does_not_divide_it():
+    picture = judged([[0, 1], [1, 0], [0, 1]]).astype(int)  # 100 rows in three cells
+    warm = picture[:, 4, 0] > picture[:, 4, 2]
+    assert [warm[:32].any(), warm[33:66].all(), warm[67:].any()] == [False, True, False]
+    assert (picture[[32, 66], 4].max(1) < 130).all() and (picture[10, 95] < 130).all(), "a dark frame"
+
+
+@pytest.mark.parametrize("size", [(96, 192), (32, 64)])
+def test_discriminator_numbers_are_written(size):
+    a, b = judged([[0.7, 0.7]], size).astype(int), judged(torch.tensor([[0.7, 0.71]]), size).astype(int)
+    changed = (abs(a - b).max(2) > 60).nonzero()
+    assert len(changed[0]) > 5 and changed[1].min() > size[1] / 2, "the second cell's number, and nothing else"
+    assert (a.min(2) > 250).any() and (a.max(2) < 40).any(), "dark on white"
