@@ -12,20 +12,17 @@ import stored
 GAME = ["--source", "minicity:game", "--target", "minicity:real"]
 VARIANTS = {  # name of the run: its part in the tables, arguments
     "source-only": ("source-only", ["supervised"]),
+    "zero": ("λ = 0", ["adversarial", "--lambda-adv", "0"]),
     "dsc": ("DSC", ["adversarial", "--discriminator", "dsc"]),
     "fcd": ("FCD", ["adversarial", "--discriminator", "fcd"]),
-    "zero": ("λ = 0", ["adversarial", "--lambda-adv", "0"]),
     "zero-joint": ("λ = 0", ["adversarial", "--lambda-adv", "0", "--batch-norm", "joint"]),
-    "zero-separate": ("λ = 0", ["adversarial", "--lambda-adv", "0", "--batch-norm", "separate"]),
-    "dsc-joint": ("DSC", ["adversarial", "--batch-norm", "joint"]),
-    "dsc-separate": ("DSC", ["adversarial", "--batch-norm", "separate"]),
-    "dsc-weak": ("DSC", ["adversarial", "--lambda-adv", "0.001"]),
-    "dsc-strong": ("DSC", ["adversarial", "--lambda-adv", "0.1"]),
+    "dsc-joint": ("DSC", ["adversarial", "--lambda-adv", "0.01", "--batch-norm", "joint"]),
+    "dsc-strong": ("DSC", ["adversarial", "--lambda-adv", "0.01"]),
     "dsc-huge": ("DSC", ["adversarial", "--lambda-adv", "1"]),
     "dsc-sgd": ("DSC", ["adversarial", "--discriminator-optimizer", "sgd"]),
     "dsc-rmsprop": ("DSC", ["adversarial", "--discriminator-optimizer", "rmsprop"]),
 }
-FIRST = ("source-only", "zero", "dsc", "fcd")  # at `cpu` too
+FIRST = ("source-only", "zero", "dsc", "fcd", "dsc-strong")  # at `cpu` too
 
 
 def commands() -> dict[str, list[str]]:

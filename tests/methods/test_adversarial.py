@@ -236,7 +236,7 @@ def test_the_record_says_what_it_was(tmp_path):
     record = json.loads((result.folder / "result.json").read_text())
     assert (record["source"], record["target"]) == ("minicity:game", "minicity:real")  # what it adapts unless told
     assert (record["discriminator"], record["discriminator_width"]) == ("fcd", 4)
-    assert (record["lambda_adv"], record["discriminator_lr"], record["batch_norm"]) == (1e-2, 1e-3, "target")
+    assert (record["lambda_adv"], record["discriminator_lr"], record["batch_norm"]) == (1e-3, 1e-3, "target")
 
 
 def test_the_gpu_preset_is_the_reports():
