@@ -162,7 +162,7 @@ def discriminator_costs(
 
         ways += [forward, update]
     medians = np.median(in_turns(ways, device), axis=0).reshape(-1, 2).tolist()
-    place = {"precision": "bfloat16 where faster" if mixed else "float32", "device": describe_device(device)}
+    place = {"precision": "bfloat16 (dsc on a CPU: float32)" if mixed else "float32", "device": describe_device(device)}
     return [
         {**record, "forward_ms": forward, "update_ms": update, **place, "torch": torch.__version__}
         for record, (forward, update) in zip(records, medians, strict=True)

@@ -198,7 +198,10 @@ def load_discriminator(path: str | Path) -> Discriminator:
         network = DISCRIMINATORS[name](first.shape[1], first.shape[0])
         network.load_state_dict(state)
     except (KeyError, IndexError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ValueError(f"{file}: holds no discriminator ({str(error).splitlines()[0]}); train again") from None
+        reason = str(error).splitlines()[-1].strip()
+        raise ValueError(
+            f"{file}: holds no discriminator ({reason}); expected what minida train adversarial wrote"
+        ) from None
     return network.eval()
 
 
@@ -223,7 +226,7 @@ def initialise(model: BiSeNet, source: str | Path, table: ClassTable) -> str:
 
 
 class RunFolder:
-    """config.json, history.jsonl, result.json, model.safetensors and checkpoint.pt of one run."""
+    """config.json, history.jsonl, result.json, checkpoint.pt, model.safetensors and its companions' of one run."""
 
     def __init__(self, path: str | Path):
         self.path = Path(path)

@@ -148,9 +148,11 @@ class Trainer:
         broken = {name: int(step) for name, step in self.not_finite.items() if int(step)}
         if broken:
             name = min(broken, key=broken.get)
+            rates = {key: each.param_groups[0]["initial_lr"] for key, each in self.method.optimizers.items()}
+            named = ", ".join(f"{rate:g}" + f" of the {key}" * (len(rates) > 1) for key, rate in rates.items())
             raise FloatingPointError(
                 f"loss term {name!r} stopped being a number at step {broken[name]}; "
-                f"lower the learning rate ({self.config.learning_rate:g}) or set precision=float32"
+                f"lower the learning rate ({named}) or set precision=float32"
             )
 
     def _log(self, bar: tqdm) -> None:
@@ -209,7 +211,7 @@ class Trainer:
         kept = ("method", "protocol", "preset", "seed", "steps", "source", "target", "labeled", "backbone", "size")
         return {
             **{name: getattr(self.config, name) for name in (*kept, "weights", "init")},
-            **self.method.options(),
+            **self.method.record(),
             "optimizer": self.config.optimizer,
             "lr": self.config.learning_rate,
             "batch_size": self.config.batch_size,
@@ -282,6 +284,9 @@ def train(
     """
     if name not in METHODS:
         raise ValueError(f"unknown method {name!r}; choose one of: {', '.join(METHODS)}")
+    for option in sorted({option for method in METHODS.values() for option in method.options}):
+        if overrides.get(option) is not None and option not in METHODS[name].options:
+            raise ValueError(f"{option} is {overrides[option]!r}, but {name} does not use it; leave it out")
     config = make_config(name, preset, **overrides)
     if METHODS[name].uses_target and (config.protocol, config.source, config.target) == ("uda", "minicity:game", None):
         config = dataclasses.replace(config, target="minicity:real")
@@ -309,6 +314,6 @@ def refuse_other_run(folder: RunFolder, resume: bool, config: Config | None = No
         return
     stored, wanted = folder.read_config(), json.loads(json.dumps(dataclasses.asdict(config)))
     for key in wanted:
-        if stored.get(key) != wanted[key]:
-            found = f"{folder.path} was started with {key}={stored.get(key)!r}, not {wanted[key]!r}"
+        if stored.get(key, wanted[key]) != wanted[key]:  # a run of before there was such a field is not another run
+            found = f"{folder.path} was started with {key}={stored[key]!r}, not {wanted[key]!r}"
             raise ValueError(f"{found}; use one of both")

@@ -3,6 +3,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -195,6 +196,20 @@ def test_table_two_of_the_report_in_both_conventions_and_with_times():
     assert large == {"fcd": 30_878_466_048, "dsc": 2_135_425_024} and large["fcd"] > 14 * large["dsc"]
     assert round((large["fcd"] + UPSAMPLING_OPERATIONS * 512 * 1024) / 1e9, 2) == 30.89
     assert round((large["dsc"] + UPSAMPLING_OPERATIONS * 512 * 1024) / 1e9, 3) == 2.147
+
+
+def test_what_is_timed_is_the_batch_in_the_precision_of_training(monkeypatch):
+    def answers(ways, device):
+        seen.extend((way().shape[0], way().dtype) for way in ways[::2])
+        return np.ones((1, len(ways)))
+
+    seen = []
+    monkeypatch.setattr(minida.latency, "in_turns", answers)
+    for mixed in (True, False):
+        monkeypatch.setattr(minida.latency, "faster_in_bfloat16", lambda device, mixed=mixed: mixed)
+        fcd, dsc = discriminator_costs((32, 64), batch=3, width=2)
+        assert fcd["precision"] == dsc["precision"] and fcd["precision"].startswith("bfloat16" if mixed else "float32")
+    assert seen == [(3, torch.bfloat16), *[(3, torch.float32)] * 3]
 
 
 def test_an_update_is_timed_with_its_gradients(monkeypatch):

@@ -85,7 +85,8 @@ def training(folder):
         options |= {"lambda_adv": 0.5, "discriminator_optimizer": "sgd", "discriminator_lr": 0.3}
         minida.train("adversarial", "smoke", out=folder / "adversarial", target="minicity:real?n=13", **options)
         nn.BatchNorm2d = norm
-        normed = minida.train("supervised", "smoke", out=folder / f"normed-{rank}", **SHORT)
+        pair = {**SHORT, "target": "minicity:real?n=13", "batch_norm": "joint"}
+        normed = minida.train("adversarial", "smoke", out=folder / f"normed-{rank}", **pair)
         average = [(name, value) for name, value in normed.model.named_buffers() if "running_mean" in name]
     return {
         "history": result.history,

@@ -6,8 +6,11 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
+from minida.__main__ import TRAIN, parser
+from minida.config import make_config
 from minida.storage import halve
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,7 +23,21 @@ def run(name: str, arguments: list[str]) -> dict:
     if not (folder / "result.json").exists():
         command = [sys.executable, "-m", "minida", "train", *arguments, "--out", str(folder), "--resume"]
         subprocess.run(command, check=True)
-    return json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    record = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    wrong = [key for key, value in wanted(arguments).items() if key in record and record[key] != value]
+    if wrong:
+        raise SystemExit(f"{folder} was made with {wrong[0]}={record[wrong[0]]!r}; delete it, it is not {arguments}")
+    return record
+
+
+def wanted(arguments: list[str]) -> dict:
+    """What the record of `minida train ARGUMENTS` has to say of its configuration."""
+    given = vars(parser().parse_args(["train", *arguments]))
+    method, preset = given["method"], given["preset"]
+    config = make_config(method, preset, **{key: given[key] for key in TRAIN})
+    rates = {"lr": config.learning_rate, "discriminator_lr": config.discriminator_learning_rate}
+    fields = json.loads(json.dumps({**asdict(config), **rates}))
+    return {key: value for key, value in fields.items() if key not in ("precision", "device")}
 
 
 def write(target: Path, content: dict) -> None:
@@ -47,7 +64,7 @@ def make(
             for key in ("source", "data"):
                 record[key] = record[key].replace(hidden or "\0", "DIR")
             records[name] = record
-            order = [*(records.keys() - commands.keys()), *(key for key in commands if key in records)]
+            order = [key for key in records if key not in commands] + [key for key in commands if key in records]
             runs = [records[key] for key in order]
             write(target, {"command": f"python assets/results/{script.name}", "runs": runs})
 

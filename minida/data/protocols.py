@@ -29,4 +29,7 @@ def open_datasets(config: Config, uses_target: bool) -> DataSets:
     for role, dataset in (("train", source), ("evaluate", evaluation)):
         if not dataset.has_labels:
             raise ValueError(f"{dataset.spec} has no labels of split {dataset.split!r} to {role} on; name another")
+    for other in (target, evaluation):
+        if other is not None and other.table.names != source.table.names:
+            raise ValueError(f"{other.spec} has other classes than {source.spec}; give both the same classes.json")
     return DataSets(source, target, evaluation)

@@ -3,6 +3,9 @@
 Source: the report, Eq. 1-4; Tsai et al., CVPR 2018, with one level of adaptation. Departures from the report: means
 over pixels where it prints sums (its λ_adv = 0.001 belongs to means); source is class 0, target 1; Eq. 3 as a whole
 is negative (a pair of brackets is missing in print).
+
+Source-only, to the last bit, is λ = 0 with batch_norm "source". Where the scale goes below 1, its crops are filled as
+here: padding in one domain alone would give that domain away.
 """
 
 from collections.abc import Iterator
@@ -24,6 +27,10 @@ class Adversarial(Method):
     """Two updates a step: the segmentation network against a frozen discriminator, then the discriminator."""
 
     uses_target = True
+    options = (
+        "discriminator", "discriminator_width", "discriminator_optimizer", "discriminator_lr", "lambda_adv",
+        "batch_norm",
+    )  # fmt: skip
 
     def __init__(self, config: Config, model: BiSeNet):
         super().__init__(config, model)
@@ -40,32 +47,31 @@ class Adversarial(Method):
         self.optimizers["model"].zero_grad(set_to_none=True)
         with self.autocast():
             source, target = self.outputs(batch)
+            shown = source.logits.softmax(1), target.logits.softmax(1)  # (B, C, H, W) each
             segmentation = segmentation_loss(source, batch.source_labels)  # Eq. 1
-            shown = probs(target)  # (B, C, H, W)
-            adversarial = domain_loss(self.discriminator(shown), SOURCE)  # Eq. 2: to be taken for source
-            loss = segmentation + self.config.lambda_adv * adversarial + self.target_loss(target, batch)  # Eq. 4, 5
+            adversarial = domain_loss(self.discriminator(shown[1]), SOURCE)  # Eq. 2: to be taken for source
+            more = self.target_terms(target, batch)
+            loss = segmentation + self.config.lambda_adv * adversarial + sum(more.values())  # Eq. 4, 5
         loss.backward()
         self.optimizers["model"].step()
 
         self.discriminator.requires_grad_(True)
         self.optimizers["discriminator"].zero_grad(set_to_none=True)
         with self.autocast():  # the predictions are detached: nothing reaches the segmentation network
-            on_source = domain_loss(self.discriminator(probs(source).detach()), SOURCE)
-            on_target = domain_loss(self.discriminator(shown.detach()), TARGET)
+            on_source = domain_loss(self.discriminator(shown[0].detach()), SOURCE)
+            on_target = domain_loss(self.discriminator(shown[1].detach()), TARGET)
             guess = (on_source + on_target) / 2  # Eq. 3
         guess.backward()
         self.optimizers["discriminator"].step()
-        terms = {"loss": loss, "segmentation": segmentation, "adversarial": adversarial, "discriminator": guess}
+        terms = {"discriminator": guess, "adversarial": adversarial, "segmentation": segmentation, **more, "loss": loss}
         return {name: value.detach() for name, value in terms.items()}
 
-    def options(self) -> dict[str, Any]:
-        names = "discriminator", "discriminator_width", "discriminator_optimizer", "lambda_adv", "batch_norm"
-        fields = {name: getattr(self.config, name) for name in names}
-        return {**fields, "discriminator_lr": self.config.discriminator_learning_rate}
+    def target_terms(self, target: SegmentationOutput, batch: Batch) -> dict[str, Tensor]:
+        """What else the target teaches, by name and weighted: pseudo-labels add theirs in a subclass (Eq. 5)."""
+        return {}
 
-    def target_loss(self, target: SegmentationOutput, batch: Batch) -> Tensor | float:
-        """What else the target teaches: nothing here; pseudo-labels add their loss in a subclass (Eq. 5)."""
-        return 0.0
+    def record(self) -> dict[str, Any]:
+        return {**super().record(), "discriminator_lr": self.config.discriminator_learning_rate}
 
     def outputs(self, batch: Batch) -> tuple[SegmentationOutput, SegmentationOutput]:
         """Both domains through the network; `batch_norm` of the configuration says whose statistics it sees."""
@@ -85,11 +91,6 @@ def make_discriminator_optimizer(config: Config, network: nn.Module) -> torch.op
     return kinds[config.discriminator_optimizer](network.parameters(), lr=config.discriminator_learning_rate, **options)
 
 
-def probs(output: SegmentationOutput) -> Tensor:
-    """What a discriminator sees: the softmax (B, C, H, W), in float32."""
-    return output.logits.float().softmax(dim=1)
-
-
 def split(output: SegmentationOutput, count: int) -> tuple[SegmentationOutput, SegmentationOutput]:
     """The first `count` images of a joint pass, and the rest."""
     logits = output.logits.split((count, len(output.logits) - count))
@@ -100,7 +101,8 @@ def split(output: SegmentationOutput, count: int) -> tuple[SegmentationOutput, S
 @contextmanager
 def recorded(network: nn.Module, wanted: bool) -> Iterator[None]:
     """Whether batch norms add what they see to their running averages; they normalise with the batch either way."""
-    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    kinds = nn.modules.batchnorm._BatchNorm
+    norms = [part for part in network.modules() if isinstance(part, kinds) and part.track_running_stats]
     for norm in norms:
         norm.track_running_stats = wanted
     try:

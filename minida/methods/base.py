@@ -32,6 +32,7 @@ class Method(ABC):
     """
 
     uses_target = False
+    options: tuple[str, ...] = ()  # fields of the configuration that not every method reads, and this one does
 
     def __init__(self, config: Config, model: BiSeNet):
         self.config = config
@@ -44,9 +45,9 @@ class Method(ABC):
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """One update of every network. Returns detached scalars by name; "loss" is the one the bar shows."""
 
-    def options(self) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """What a record of results says of this method beside the common fields."""
-        return {}
+        return {name: getattr(self.config, name) for name in self.options}
 
     def autocast(self) -> torch.autocast:
         """The precision that the configuration chose."""

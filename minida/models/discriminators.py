@@ -6,14 +6,14 @@ fully convolutional one follows Tsai et al., CVPR 2018. Departure from the repor
 (the report's text has z = 1 for source); only the names of the two classes differ.
 """
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 
-class Discriminator(nn.Module):
+class Discriminator(nn.Module, ABC):
     """Five convolutions 4x4 of stride 2, `width` doubling up to 8 `width`, leaky ReLU 0.2 after all but the last.
 
     Args:
@@ -24,8 +24,6 @@ class Discriminator(nn.Module):
     Raises: ValueError for another number of channels, or a map smaller than 32x32.
     """
 
-    convolution: Callable[[int, int], nn.Module]  # (inputs, outputs) -> a 4x4 convolution of stride 2
-
     def __init__(self, num_classes: int = 19, width: int = 64):
         if min(num_classes, width) < 1:
             raise ValueError(f"num_classes is {num_classes} and width {width}; expected 1 or more each")
@@ -35,6 +33,11 @@ class Discriminator(nn.Module):
             layers += [self.convolution(inputs, outputs), nn.LeakyReLU(0.2, inplace=True)]
         self.layers = nn.Sequential(*layers[:-1])
         self.num_classes, self.width = num_classes, width
+
+    @staticmethod
+    @abstractmethod
+    def convolution(inputs: int, outputs: int) -> nn.Module:
+        """A 4x4 convolution of stride 2 that halves both sides."""
 
     def forward(self, probs: Tensor) -> Tensor:
         if probs.ndim != 4 or probs.shape[1] != self.num_classes or min(probs.shape[2:]) < 32:

@@ -63,4 +63,6 @@ def costs_table(path: str | Path) -> str:
         steps.setdefault(step["preset"], []).append(f"{step['training']} {step['ms']:.0f} ms")
     lines += [f"a whole training step, preset {preset}: {', '.join(times)}" for preset, times in steps.items()]
     first = stored["records"][0]
-    return "\n".join([*lines, f"{first['device']}, torch {first['torch']}; made by: {stored['command']}"])
+    return "\n".join(
+        [*lines, f"{first['device']}, {first['precision']}, torch {first['torch']}; made by: {stored['command']}"]
+    )

@@ -15,14 +15,18 @@ from minida.viz.views import discriminator_map
 
 
 class DiscriminatorExplorer(PredictionExplorer):
-    """The images of several labelled data sets, the predictions of several BiSeNets, and one judge of them all."""
+    """The images of several labelled data sets, the predictions of several BiSeNets, and one judge of them all.
+
+    The networks predict as in evaluation, with their running averages, also where those are the target's: on the
+    source the judge then sees predictions unlike those it was trained on.
+    """
 
     views = ("image", "truth", "prediction", "discriminator")
 
     def __init__(
         self, networks: Mapping[str, BiSeNet], discriminator: Discriminator, datasets: Mapping[str, SegmentationDataset]
     ) -> None:
-        self.discriminator = discriminator
+        self.discriminator = discriminator.to(next(iter(networks.values())).head.weight.device)
         self.judge = lru_cache(64)(self._judge)
         super().__init__(networks, datasets)
         self.view.value = "discriminator"

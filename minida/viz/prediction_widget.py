@@ -27,7 +27,7 @@ class PredictionExplorer(widgets.VBox):
     ) -> None:
         self.networks = dict(networks)
         self.datasets = dict(datasets) if isinstance(datasets, Mapping) else {"": datasets}
-        self.pair = lru_cache(64)(lambda domain, n: self.datasets[domain][n])
+        self.pair = lru_cache(8)(lambda domain, n: self.datasets[domain][n])
         self.predict = lru_cache(64)(
             lambda name, domain, n: predict_image(networks[name], self.pair(domain, n)[0], self.datasets[domain].size)
         )

@@ -6,6 +6,7 @@ import signal
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 import minida
 from minida import storage, trainer
@@ -107,6 +108,8 @@ def test_three_steps_derived_by_hand(discriminator, batch_norm):
         assert terms["loss"].item() == pytest.approx(loss.item(), abs=1e-4)
         assert terms["discriminator"].item() == pytest.approx(guess.item(), abs=1e-4)
         assert all(not term.requires_grad for term in terms.values())
+        norms = [part for part in method.model.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+        assert norms and all(norm.track_running_stats for norm in norms), "the next evaluation needs them"
     for ours, wanted in ((method.model, hand.model), (method.discriminator, hand.discriminator)):
         for name, value in ours.state_dict().items():
             if "num_batches" not in name:
@@ -137,7 +140,7 @@ def test_each_update_leaves_the_other_network_alone(monkeypatch):
 
 
 def test_the_adversarial_term_pulls_towards_the_source():
-    """With the segmentation term's share removed, a step makes the target look more like source to the same D."""
+    """With a large weight, a step makes the target look more like source to the same discriminator."""
     gains = {}
     for weight in (0.0, 20.0):
         method = make_method(lambda_adv=weight, lr=1e-3, batch_norm="separate")
@@ -173,8 +176,8 @@ def test_pseudo_labels_need_no_second_step():
     """Eq. 5 is a subclass with one method: its term enters the loss and its gradient the network."""
 
     class WithLabels(Adversarial):
-        def target_loss(self, target: SegmentationOutput, batch):
-            return 3 * F.cross_entropy(target.logits, torch.zeros_like(batch.source_labels))
+        def target_terms(self, target: SegmentationOutput, batch):
+            return {"pseudo": 3 * F.cross_entropy(target.logits, torch.zeros_like(batch.source_labels))}
 
     plain = make_method()
     other = WithLabels(plain.config, copy.deepcopy(plain.model))
@@ -183,6 +186,7 @@ def test_pseudo_labels_need_no_second_step():
     extra = 3 * F.cross_entropy(target, torch.zeros_like(make_batch().source_labels))
     a, b = plain.step(make_batch()), other.step(make_batch())
     assert (b["loss"] - a["loss"]).item() == pytest.approx(extra.item(), abs=1e-4)
+    assert b["pseudo"].item() == pytest.approx(extra.item(), abs=1e-4) and not b["pseudo"].requires_grad
     assert not same(plain.model, other.model)
 
 
@@ -252,8 +256,9 @@ def test_the_gpu_preset_is_the_reports():
         ({"discriminator_width": 0}, "discriminator_width is 0; expected 1 or more"),
         ({"discriminator_optimizer": "lion"}, "discriminator_optimizer is 'lion'; expected sgd, adam or rmsprop"),
         ({"discriminator_lr": 0.0}, "discriminator_lr is 0.0; expected a positive number"),
-        ({"lambda_adv": -1.0}, "lambda_adv is -1.0; expected 0 or more"),
-        ({"lambda_adv": float("nan")}, "lambda_adv is nan; expected 0 or more"),
+        ({"lambda_adv": -1.0}, "lambda_adv is -1.0; expected 0 or more, and finite"),
+        ({"lambda_adv": float("nan")}, "lambda_adv is nan; expected 0 or more, and finite"),
+        ({"lambda_adv": float("inf")}, "lambda_adv is inf; expected 0 or more, and finite"),
         ({"batch_norm": "mixed"}, "batch_norm is 'mixed'; expected joint, separate, source, target"),
     ],
 )
@@ -261,6 +266,57 @@ def test_wrong_options_are_one_line(wrong, line):
     with pytest.raises(ValueError) as caught:
         make_config("adversarial", "smoke", **wrong)
     assert str(caught.value) == line
+
+
+def test_both_halves_run_in_the_precision_of_the_configuration():
+    method, seen = make_method(precision="bfloat16", discriminator="fcd"), []
+    method.discriminator.layers[0].register_forward_hook(lambda part, inputs, output: seen.append(output.dtype))
+    method.model.fusion.register_forward_hook(lambda part, inputs, output: seen.append(output.dtype))
+    terms = method.step(make_batch())
+    assert seen == [torch.bfloat16] * 5  # two domains, then the discriminator: once against, twice for itself
+    assert all(term.isfinite() for term in terms.values())
+
+
+def test_another_methods_options_are_refused():
+    for option, value in (("lambda_adv", 0.5), ("discriminator", "fcd"), ("batch_norm", "joint")):
+        with pytest.raises(ValueError, match=f"{option} is .*, but supervised does not use it; leave it out"):
+            minida.train("supervised", "smoke", **{option: value}, **TINY)
+
+
+def test_another_optimiser_brings_its_own_rate():
+    for preset, rate in (("gpu", 1e-4), ("cpu", 1e-3)):
+        assert make_config("adversarial", preset).discriminator_learning_rate == rate
+        assert make_config("adversarial", preset, discriminator_optimizer="adam").discriminator_learning_rate == rate
+        assert make_config("adversarial", preset, discriminator_optimizer="sgd").discriminator_learning_rate == 1.0
+    given = make_config("adversarial", "gpu", discriminator_optimizer="sgd", discriminator_lr=0.5)
+    assert given.discriminator_learning_rate == 0.5
+    assert make_config("supervised", "gpu").learning_rate == 2.5e-2
+    assert make_config("supervised", "gpu", optimizer="adam").learning_rate == 1e-2
+
+
+def test_a_broken_game_names_both_rates(tmp_path):
+    with pytest.raises(FloatingPointError) as caught:
+        minida.train("adversarial", "smoke", out=tmp_path / "run", discriminator_lr=1e30, **{**TINY, "log_every": 4})
+    line = "lower the learning rate (0.08 of the model, 1e+30 of the discriminator) or set precision=float32"
+    assert line in str(caught.value) and "term 'loss'" not in str(caught.value)
+
+
+def test_both_domains_need_the_same_classes(tmp_path):
+    for part in ("images", "labels"):
+        (tmp_path / part).mkdir()
+    for number in range(4):
+        Image.new("RGB", (64, 64)).save(tmp_path / "images" / f"{number}.png")
+        Image.new("L", (64, 64)).save(tmp_path / "labels" / f"{number}.png")
+    table = [{"name": name, "color": [index, 0, 0], "id": index} for index, name in enumerate(("road", "car"))]
+    (tmp_path / "classes.json").write_text(json.dumps(table))
+    with pytest.raises(ValueError, match="has other classes than minicity:game") as caught:
+        minida.train("adversarial", "smoke", out=tmp_path / "run", **{**TINY, "target": f"folder:{tmp_path}"})
+    assert "\n" not in str(caught.value)
+
+
+def test_ssl_has_no_other_target():
+    with pytest.raises(ValueError, match="target is 'minicity:real'; expected none: ssl takes the rest of the source"):
+        make_config("adversarial", "smoke", protocol="ssl", labeled="1/4", target="minicity:real")
 
 
 def test_a_target_is_needed_where_the_source_is_not_the_game():

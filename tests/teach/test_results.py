@@ -69,7 +69,7 @@ def test_stored_latencies_are_shown_as_bench_shows_them(capsys, tmp_path):
 def test_stored_costs_of_the_discriminators(tmp_path):
     row = {"discriminator": "fcd", "size": [512, 1024], "batch": 1, "parameters": 2781121, "flops": 30878466048}
     row |= {"flops_with_upsampling": 30890000384, "forward_ms": 170.26, "update_ms": 1277.1}
-    row |= {"device": "A", "torch": "2"}
+    row |= {"device": "A", "precision": "float32", "torch": "2"}
     steps = [{"preset": "cpu", "training": name, "ms": ms} for name, ms in (("source-only", 130.4), ("fcd", 380.6))]
     file = tmp_path / "costs.json"
     file.write_text(json.dumps({"command": "python make.py", "records": [row], "steps": steps}))
@@ -77,4 +77,4 @@ def test_stored_costs_of_the_discriminators(tmp_path):
     assert line.split() == ["fcd", "512x1024", "1", "2,781,121", "30.878", "30.890", "170.3", "1277.1"]
     assert len(head) == len(line)
     assert step == "a whole training step, preset cpu: source-only 130 ms, fcd 381 ms"
-    assert made == "A, torch 2; made by: python make.py"
+    assert made == "A, float32, torch 2; made by: python make.py"
