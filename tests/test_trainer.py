@@ -127,6 +127,17 @@ def test_history_after_the_checkpoint_and_a_half_line_are_cut(tmp_path):
     assert folder.history.read_text() == '{"step": 1}\n{"step": 2}\n'
 
 
+def test_a_run_from_before_there_was_an_option_is_not_another_run(tmp_path):
+    minida.train("supervised", "smoke", out=tmp_path, **TINY)
+    folder = RunFolder(tmp_path)
+    old = {key: value for key, value in folder.read_config().items() if key != "lambda_adv"}
+    folder.config.write_text(json.dumps(old))
+    minida.train("supervised", "smoke", out=tmp_path, resume=True, **TINY)
+    folder.config.write_text(json.dumps({**old, "blur": 0.7}))
+    with pytest.raises(ValueError, match="was started with blur=0.7, not 0.1; use one of both"):
+        minida.train("supervised", "smoke", out=tmp_path, resume=True, **TINY)
+
+
 @pytest.mark.slow
 def test_killed_without_warning_leaves_a_valid_checkpoint(tmp_path):
     """SIGKILL in the middle of a run that saves at every step; the resumed run ends as an uninterrupted one."""

@@ -15,10 +15,9 @@ VARIANTS = {  # name of the run: its part in the tables, arguments
     "zero": ("λ = 0", ["adversarial", "--lambda-adv", "0"]),
     "dsc": ("DSC", ["adversarial", "--discriminator", "dsc"]),
     "fcd": ("FCD", ["adversarial", "--discriminator", "fcd"]),
+    "dsc-strong": ("DSC", ["adversarial", "--lambda-adv", "0.01"]),
     "zero-joint": ("λ = 0", ["adversarial", "--lambda-adv", "0", "--batch-norm", "joint"]),
     "dsc-joint": ("DSC", ["adversarial", "--lambda-adv", "0.01", "--batch-norm", "joint"]),
-    "dsc-strong": ("DSC", ["adversarial", "--lambda-adv", "0.01"]),
-    "dsc-huge": ("DSC", ["adversarial", "--lambda-adv", "1"]),
     "dsc-sgd": ("DSC", ["adversarial", "--discriminator-optimizer", "sgd"]),
     "dsc-rmsprop": ("DSC", ["adversarial", "--discriminator-optimizer", "rmsprop"]),
 }
