@@ -2,7 +2,8 @@
 
 Source: the report, Eq. 1-4; Tsai et al., CVPR 2018, with one level of adaptation. Departures from the report: means
 over pixels where it prints sums (its λ_adv = 0.001 belongs to means); source is class 0, target 1; Eq. 3 as a whole
-is negative (a pair of brackets is missing in print).
+is negative (a pair of brackets is missing in print); batch norm's running averages are the target's unless the
+configuration says otherwise, because they decide more than λ does (the report does not say whose it took).
 
 Source-only, to the last bit, is λ = 0 with batch_norm "source". Where the scale goes below 1, its crops are filled as
 here: padding in one domain alone would give that domain away.
@@ -94,7 +95,7 @@ def make_discriminator_optimizer(config: Config, network: nn.Module) -> torch.op
 def split(output: SegmentationOutput, count: int) -> tuple[SegmentationOutput, SegmentationOutput]:
     """The first `count` images of a joint pass, and the rest."""
     logits = output.logits.split((count, len(output.logits) - count))
-    aux = zip(*(part.split((count, len(part) - count)) for part in output.aux), strict=True)
+    aux = list(zip(*(part.split((count, len(part) - count)) for part in output.aux), strict=True)) or [(), ()]
     return tuple(SegmentationOutput(main, heads) for main, heads in zip(logits, aux, strict=True))
 
 
