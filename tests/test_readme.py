@@ -1,7 +1,9 @@
 """The README says what the stored results and the command line say."""
 
 import importlib.util
+import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,21 @@ def test_results_are_those_stored():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.updated(README) == README, "run python assets/results/table.py"
+
+
+@pytest.mark.parametrize("name", ["adversarial", "supervised"])
+def test_every_stored_run_is_what_its_command_says(name, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "assets" / "results")
+    from stored import wanted
+
+    runs = json.loads((ROOT / "assets" / "results" / f"{name}.json").read_text(encoding="utf-8"))["runs"]
+    assert len(runs) >= 20
+    for run in runs:
+        said = wanted(shlex.split(run["command"])[2:])
+        assert {"seed", "steps", "lr", "source", "target"} <= said.keys() & run.keys()
+        assert {key: run[key] for key in said.keys() & run.keys()} == {
+            key: said[key] for key in said.keys() & run.keys()
+        }
 
 
 @pytest.mark.parametrize("command", re.findall(r"^minida (.+)$", README, re.MULTILINE))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from minida.config import Config
 from minida.device import to_device
 from minida.losses import SOURCE, TARGET, domain_loss, segmentation_loss
-from minida.methods.base import Method, make_optimizer
+from minida.methods.base import OPTIMIZERS, Method, make_optimizer
 from minida.models import DISCRIMINATORS, BiSeNet
 from minida.types import Batch, SegmentationOutput
 
@@ -87,9 +87,9 @@ class Adversarial(Method):
 
 def make_discriminator_optimizer(config: Config, network: nn.Module) -> torch.optim.Optimizer:
     """Adam with betas (0.9, 0.99) as Tsai et al., or what the report's Fig. 6 compares it with."""
-    kinds = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD, "rmsprop": torch.optim.RMSprop}
-    options = {"adam": {"betas": (0.9, 0.99)}, "sgd": {"momentum": 0.9}, "rmsprop": {}}[config.discriminator_optimizer]
-    return kinds[config.discriminator_optimizer](network.parameters(), lr=config.discriminator_learning_rate, **options)
+    name, rate = config.discriminator_optimizer, config.discriminator_learning_rate
+    options = {"adam": {"betas": (0.9, 0.99)}, "sgd": {"momentum": config.momentum}, "rmsprop": {}}[name]
+    return OPTIMIZERS[name](network.parameters(), lr=rate, **options)
 
 
 def split(output: SegmentationOutput, count: int) -> tuple[SegmentationOutput, SegmentationOutput]:

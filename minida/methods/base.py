@@ -10,13 +10,15 @@ from minida.config import Config
 from minida.models import BiSeNet
 from minida.types import Batch
 
+OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}
+
 
 def make_optimizer(config: Config, network: nn.Module) -> torch.optim.Optimizer:
     """The optimiser that the configuration names, over all of a network's parameters."""
     options = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
     if config.optimizer == "sgd":
-        return torch.optim.SGD(network.parameters(), momentum=config.momentum, **options)
-    return {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}[config.optimizer](network.parameters(), **options)
+        options["momentum"] = config.momentum
+    return OPTIMIZERS[config.optimizer](network.parameters(), **options)
 
 
 def poly(base: float, step: int, steps: int, power: float = 0.9) -> float:

@@ -14,6 +14,7 @@ from minida.config import make_config
 from minida.data import Augmentation
 from minida.losses import SOURCE, TARGET, domain_loss
 from minida.methods import Adversarial, Supervised
+from minida.methods.adversarial import split
 from minida.types import SegmentationOutput
 
 TINY = {"source": "minicity:game?n=8", "target": "minicity:real?n=8", "precision": "float32", "progress": False}
@@ -116,6 +117,15 @@ def test_three_steps_derived_by_hand(discriminator, batch_norm):
                 torch.testing.assert_close(value, wanted.state_dict()[name], rtol=1e-3, atol=2e-5, msg=name)
     moved = max((a - b).abs().max() for a, b in zip(start.parameters(), hand.discriminator.parameters(), strict=True))
     assert moved > 1e-4  # far more than the tolerance
+
+
+@pytest.mark.parametrize("heads", [2, 0])
+def test_a_joint_pass_is_parted_with_and_without_auxiliary_heads(heads):
+    parts = torch.arange(5.0).reshape(5, 1, 1, 1)
+    first, rest = split(SegmentationOutput(parts, (parts + 10, parts + 20)[:heads]), 2)
+    assert first.logits.flatten().tolist() == [0, 1] and rest.logits.flatten().tolist() == [2, 3, 4]
+    assert [head.flatten().tolist() for head in first.aux] == [[10, 11], [20, 21]][:heads]
+    assert [head.flatten().tolist() for head in rest.aux] == [[12, 13, 14], [22, 23, 24]][:heads]
 
 
 def test_each_update_leaves_the_other_network_alone(monkeypatch):
