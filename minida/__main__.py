@@ -16,15 +16,17 @@ from tqdm.auto import tqdm
 
 import minida
 from minida import distributed
-from minida.config import LEARNING_RATES, PRESETS
+from minida.config import PRESETS
 from minida.data import inspect
 from minida.data import open as open_data
 from minida.device import describe_device, faster_in_bfloat16, resolve_device, to_device
 from minida.export import for_inference, write_onnx
-from minida.inference import list_files, predict_files, read_pictures, refuse_overwriting
+from minida.inference import label_dataset, list_files, predict_files, read_pictures, refuse_overwriting
+from minida.labeling import STRATEGIES, make_strategy
 from minida.latency import MEASURED, latency, table
 from minida.methods import METHODS
 from minida.models.bisenet import BACKBONES
+from minida.options import LABEL, TRAIN, size
 from minida.storage import read_metadata, to_json
 
 
@@ -45,17 +47,6 @@ def _family(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
     """A parser and those of its verbs: what a verb does not know is reported by the parser above it."""
     tables = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     return [parser, *(verb for table in tables for verb in table.values())]
-
-
-def size(text: str) -> tuple[int, int]:
-    """ "96x192" -> (96, 192), height first."""
-    try:
-        height, width = map(int, text.lower().split("x"))
-        if min(height, width) < 1:
-            raise ValueError
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; expected HEIGHTxWIDTH, such as 96x192") from None
-    return height, width
 
 
 def train(options: argparse.Namespace) -> dict[str, Any]:
@@ -96,6 +87,30 @@ def predict(options: argparse.Namespace) -> dict[str, Any]:
         )
         print(f"{found['images']} label maps and overlays in {options.out}: {rates}")
     return {**found, "out": str(options.out), "size": shown}
+
+
+def label(options: argparse.Namespace) -> dict[str, Any]:
+    """Label a data set with what a network is sure of, by a strategy, and say how good that is."""
+    metadata = read_metadata(options.model)
+    dataset = open_data(options.data, options.split, options.size or metadata.size)
+    if dataset.table.names != metadata.class_names:
+        raise ValueError(f"{options.data} has other classes than {options.model}; expected the same names")
+    prior = metadata.class_frequency
+    if options.prior:
+        prior = open_data(options.prior, "train", options.size or metadata.size).class_frequency()
+    given = {key: getattr(options, key) for key in LABEL if getattr(options, key) is not None}
+    strategy = make_strategy(options.strategy, num_classes=metadata.num_classes, class_frequency=prior, **given)
+    model, out = to_device(minida.load(options.model), resolve_device("auto")), Path(options.out)
+    if out.exists() and any(out.iterdir()):
+        raise ValueError(f"{out} is not empty; choose another --out")
+    found = label_dataset(model, strategy, dataset, prior, out, options.flip, not options.json)
+    if not options.json and distributed.rank() == 0:
+        right = f", {100 * found['accuracy']:.1f} % of those right" if "accuracy" in found else ""
+        words = f"{100 * found['coverage']:.1f} % of the pixels labelled{right}; KL {found['kl']:.3f} to the prior"
+        print(f"{found['images']} label maps and quality.json in {out}: {words}")
+        for name, row in found["classes"].items():
+            print(f"  {name:14s}", *(f"{key} {100 * value:5.1f}" for key, value in row.items()))
+    return found
 
 
 def bench(options: argparse.Namespace) -> dict[str, Any]:
@@ -158,46 +173,6 @@ def info(options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def pair(text: str) -> tuple[float, float]:
-    """ "0.5,2" -> (0.5, 2.0)."""
-    try:
-        low, high = map(float, text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no range; expected LOW,HIGH, such as 0.5,2") from None
-    return low, high
-
-
-TRAIN: dict[str, tuple[Callable | None, str]] = {
-    "source": (str, "labelled data set: minicity:game, minicity:real; gta5:, cityscapes:, camvid: or folder:DIR"),
-    "target": (str, "unlabelled data set; the evaluation is on its val split, else on the source's"),
-    "protocol": (str, "uda: source and target; ssl: a labelled share of the source, the rest without labels"),
-    "labeled": (str, "share of the source whose labels are used, such as 1/8"),
-    "backbone": (str, "resnet18, resnet101 or slim"),
-    "weights": (str, "initial weights of the backbone: imagenet, or a state dict's file"),
-    "init": (str, "initial weights of the whole segmentation network: a run folder or a model.safetensors"),
-    "size": (size, "height and width of a crop and of an evaluated image, such as 96x192"),
-    "steps": (int, "training steps"),
-    "batch_size": (int, "images a step, of each domain, over all processes"),
-    "optimizer": (str, ", ".join(LEARNING_RATES)),
-    "lr": (float, "initial learning rate (default: the optimiser's own)"),
-    "discriminator": (str, "fcd, or dsc: depthwise separable, 14 times lighter"),
-    "discriminator_width": (int, "channels of its first layer"),
-    "discriminator_optimizer": (str, ", ".join(LEARNING_RATES)),
-    "discriminator_lr": (float, "its initial learning rate (default: its optimiser's own)"),
-    "lambda_adv": (float, "weight of the adversarial loss"),
-    "batch_norm": (str, "target, source, separate or joint: whose images set batch norm's running averages"),
-    "scale": (pair, "range of the random scale before the crop, such as 0.5,2"),
-    "jitter": (float, "brightness, contrast and saturation change by up to this factor"),
-    "blur": (float, "probability of a Gaussian blur"),
-    "noise": (float, "largest deviation of Gaussian noise, as a share of the full range"),
-    "seed": (int, "of the weights, the order of the images and every augmentation"),
-    "precision": (str, "float32, bfloat16 or auto"),
-    "device": (str, "cpu, cuda or auto"),
-    "workers": (int, "processes that load data beside the training"),
-    "eval_every": (int, "steps between two evaluations"),
-}
-
-
 def parser() -> argparse.ArgumentParser:
     """The whole command line: one sub-parser a verb, each with an example."""
     top = Parser(prog="minida", description=minida.__doc__)
@@ -216,7 +191,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("method", choices=METHODS, metavar="METHOD", help=", ".join(METHODS))
     sub.add_argument("--preset", choices=PRESETS, help="default: gpu where there is one, else cpu")
     for name, (kind, text) in TRAIN.items():
-        sub.add_argument("--" + name.replace("_", "-"), type=kind, help=text)
+        form = {"action": "store_true", "default": None} if kind is bool else {"type": kind}
+        sub.add_argument("--" + name.replace("_", "-"), help=text, **form)
     sub.add_argument("--out", help="run folder; default: a new one under runs/")
     sub.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
 
@@ -231,6 +207,18 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("images", nargs="+", metavar="IMAGE|FOLDER|VIDEO")
     sub.add_argument("--out", required=True, metavar="DIR")
     sub.add_argument("--size", type=size, help="size the network sees; default: the size it was trained at")
+
+    sub = verb(label, "minida label runs/oracle --data camvid:DIR --strategy dars --ratio 0.2 --out pseudo")
+    sub.add_argument("model", metavar="MODEL", help="a run folder or a model.safetensors")
+    sub.add_argument("--data", required=True, metavar="SPEC")
+    sub.add_argument("--split", default="train")
+    sub.add_argument("--strategy", required=True, help=f"{', '.join(STRATEGIES)}, or my_file.py:MyStrategy")
+    for name, (kind, text) in LABEL.items():
+        sub.add_argument("--" + name, type=kind, help=text)
+    sub.add_argument("--flip", action="store_true", help="average over an image and its mirror image")
+    sub.add_argument("--prior", metavar="SPEC", help="labelled data of dars; default: what the model was trained on")
+    sub.add_argument("--size", type=size, help="default: the size it was trained at")
+    sub.add_argument("--out", required=True, metavar="DIR")
 
     sub = verb(bench, "minida bench runs/oracle resnet18 --size 96x192 512x1024")
     sub.add_argument("networks", nargs="+", metavar="MODEL|BACKBONE", help=f"a run folder, or {', '.join(BACKBONES)}")

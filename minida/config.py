@@ -23,7 +23,7 @@ class Config:
     weights: str | None = None  # the backbone's initial weights: None, "imagenet" or a file
     init: str | None = None  # a run folder or model file whose weights the segmentation network starts from
     size: tuple[int, int] = (96, 192)  # height and width of a training crop and of an evaluated image
-    steps: int = 1500  # training steps
+    steps: int = 1500  # training steps; self-training takes as many for its teacher and for every round
     batch_size: int = 8  # images a step, of each domain, over all processes
 
     optimizer: str = "sgd"  # sgd, adam or rmsprop
@@ -32,13 +32,22 @@ class Config:
     weight_decay: float = 1e-4  # on every parameter
     power: float = 0.9  # of the poly schedule: lr * (1 - step / steps) ** power, a step at a time
 
-    discriminator: str = "dsc"  # fcd (convolutions) or dsc (depthwise separable ones)
+    discriminator: str = "dsc"  # fcd (convolutions), dsc (depthwise separable ones), or none in self-training
     discriminator_width: int = 64  # channels of its first layer
     discriminator_optimizer: str = "adam"  # sgd, adam or rmsprop
     discriminator_lr: float | None = None  # its initial learning rate; None takes its optimiser's own
     lambda_adv: float = 1e-3  # weight of the adversarial loss (the report, Eq. 4)
     batch_norm: str = "target"  # joint: one pass for both domains; else one each, and running averages of both
     # (separate), of the target alone, or of the source alone
+
+    strategy: str = "dars"  # which predictions to believe: a name of minida.labeling.STRATEGIES, or FILE.py:CLASS
+    ratio: tuple[float, float] = (0.5, 0.5)  # α: share of the pixels that st, cbst, da, dars label; first, last round
+    cap: float = 0.9  # confidence from which mpt believes whatever the median is
+    temperature: float = 1.0  # of the teacher's softmax
+    flip: bool = False  # average the teacher's predictions over an image and its mirror image
+    rounds: int = 1  # times that the teacher labels and a student is trained; each takes `steps`
+    strength: tuple[float, float] = (1.0, 1.0)  # β: scales the augmentation below, in the first and the last round
+    student: str = "scratch"  # a round's student: scratch (the initial weights again) or continue (the teacher's)
 
     scale: tuple[float, float] = (1.0, 1.6)  # range of the random scale before the crop
     jitter: float = 0.25  # brightness, contrast and saturation change by up to this factor
@@ -59,12 +68,18 @@ class Config:
             ("size", len(self.size) == 2 and min(self.size) >= 32, "height and width, at least 32 each"),
             ("steps", self.steps >= 1, "1 or more"),
             ("batch_size", self.batch_size >= 2, "2 or more (batch norm)"),
-            ("discriminator", self.discriminator in ("fcd", "dsc"), "fcd or dsc"),
+            ("discriminator", self.discriminator in ("fcd", "dsc", "none"), "fcd or dsc (or none in self-training)"),
             ("discriminator_width", self.discriminator_width >= 1, "1 or more"),
             ("discriminator_optimizer", self.discriminator_optimizer in DISCRIMINATOR_RATES, "sgd, adam or rmsprop"),
             ("discriminator_lr", self.discriminator_lr is None or self.discriminator_lr > 0, "a positive number"),
             ("lambda_adv", 0 <= self.lambda_adv < float("inf"), "0 or more, and finite"),
             ("batch_norm", self.batch_norm in BATCH_NORMS, ", ".join(BATCH_NORMS)),
+            ("ratio", 0 <= min(self.ratio) <= max(self.ratio) <= 1, "shares of the pixels, such as 0.2,0.5"),
+            ("cap", 0 <= self.cap <= 1, "a confidence from 0 to 1"),
+            ("temperature", 0 < self.temperature < float("inf"), "a positive number"),
+            ("rounds", self.rounds >= 1, "1 or more"),
+            ("strength", min(self.strength) >= 0, "0 or more"),
+            ("student", self.student in ("scratch", "continue"), "scratch or continue"),
             ("lr", self.lr is None or self.lr > 0, "a positive number"),
             ("log_every", self.log_every >= 1, "1 or more"),
             ("eval_every", self.eval_every >= 1, "1 or more"),
@@ -144,7 +159,8 @@ def make_config(method: str, preset: str = "cpu", **overrides: Any) -> Config:
     for optimizer, rate in (("optimizer", "lr"), ("discriminator_optimizer", "discriminator_lr")):
         if rate not in given and values.get(optimizer, getattr(Config, optimizer)) != getattr(Config, optimizer):
             values.pop(rate, None)  # a preset's rate is its own optimiser's
-    for pair in ("size", "scale"):
+    for pair in ("size", "scale", "ratio", "strength"):
         if pair in values:
-            values[pair] = tuple(values[pair])
+            given = values[pair]
+            values[pair] = (given, given) if isinstance(given, int | float) else tuple(given)
     return Config(method=method, preset=preset, **values)

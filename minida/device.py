@@ -5,7 +5,7 @@ import platform
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def resolve_device(name: str) -> torch.device:
@@ -52,3 +52,11 @@ def describe_device(device: torch.device) -> str:
 def to_device(network: nn.Module, device: torch.device) -> nn.Module:
     """Move a network; channels last, which convolutions on CPUs and GPUs are faster with."""
     return network.to(device=device, memory_format=torch.channels_last)
+
+
+def move(part: Tensor | None, device: torch.device) -> Tensor | None:
+    """A batch's tensor on the device; images channels last."""
+    if part is None:
+        return None
+    layout = torch.channels_last if part.ndim == 4 else torch.preserve_format
+    return part.to(device, non_blocking=True, memory_format=layout)

@@ -98,6 +98,13 @@ def average(value: Tensor) -> Tensor:
     return total(value) / world_size()
 
 
+def check_batch_size(batch_size: int) -> None:
+    """Raises ValueError for a batch that the processes cannot share evenly, with two images each."""
+    shares = world_size()
+    if batch_size % shares or batch_size < 2 * shares:
+        raise ValueError(f"batch_size {batch_size} for {shares} processes; expected a multiple of it, 2 images each")
+
+
 def any_process(*flags: bool) -> list[bool]:
     """Collective: for every flag, whether any process raised it. On the CPU, so a GPU does not wait for it."""
     return list(flags) if not active() else _all_reduce(torch.tensor(flags, dtype=torch.int), dist.ReduceOp.MAX) > 0

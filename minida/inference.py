@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,13 +14,18 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 from tqdm.auto import tqdm
 
-from minida.data import normalise
+from minida import distributed
+from minida.data import SegmentationDataset, evaluation_batches, normalise
+from minida.data.base import resize_labels
 from minida.data.folders import IMAGE_ENDINGS, open_file
+from minida.device import faster_in_bfloat16
 from minida.export import synchronize
+from minida.labeling import LabelingStrategy, label_images
+from minida.metrics import PseudoLabelQuality
 from minida.models import BiSeNet
 from minida.models.bisenet import upsample
-from minida.storage import write_atomically
-from minida.types import PALETTE
+from minida.storage import write_atomically, write_json
+from minida.types import IGNORE, PALETTE
 from minida.viz.views import overlay
 
 VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".gif")
@@ -109,12 +115,51 @@ def predict_files(
     images, network, begin = 0, 0.0, time.perf_counter()
     for name, image in tqdm(pictures, "predict", total, unit="image", disable=not progress):
         labels, seconds = _predict(model, image, size)
-        palette, tinted = Image.fromarray(labels, mode="P"), Image.fromarray(overlay(image, labels))
-        palette.putpalette(PALETTE.flatten().tolist())
-        write_atomically(out / f"{name}.png", lambda part, picture=palette: picture.save(part, "png"))
+        tinted = Image.fromarray(overlay(image, labels))
+        write_palette_png(out / f"{name}.png", labels)
         write_atomically(
             out / f"{name}_overlay.jpg", lambda part, picture=tinted: picture.save(part, "jpeg", quality=92)
         )
         images, network = images + 1, network + seconds
     rates = {"images_per_second": images / (time.perf_counter() - begin), "network_per_second": images / (network or 1)}
     return {"images": images, **rates}
+
+
+def write_palette_png(path: Path, labels: np.ndarray) -> None:
+    """(H, W) uint8 training ids as a PNG whose values they are, in the classes' colours."""
+    picture = Image.fromarray(labels, mode="P")
+    picture.putpalette(PALETTE.flatten().tolist())
+    write_atomically(path, lambda part: picture.save(part, "png"))
+
+
+def label_dataset(
+    model: BiSeNet, strategy: LabelingStrategy, dataset: SegmentationDataset, prior: np.ndarray, out: Path,
+    flip: bool = False, progress: bool = True,
+) -> dict[str, Any]:  # fmt: skip
+    """Write the pseudo-labels of a data set as NAME.png at its `size` (255: not believed), and a quality.json.
+
+    The report has the coverage and, where the data set has labels, how good they are: they are read for nothing else.
+    `prior` (C,) is what the KL divergence compares the shares with. Of several processes each writes its share.
+    """
+    quality, truthful = PseudoLabelQuality(model.num_classes), dataset.has_labels
+    mixed = faster_in_bfloat16(next(model.parameters()).device)
+    batches = evaluation_batches(dataset, with_labels=False)
+    share = range(distributed.rank(), len(dataset), distributed.world_size())
+    for index, labels in zip(share, label_images(model, strategy, batches, 0.0, flip, mixed, progress), strict=True):
+        write_palette_png(out / f"{dataset.image_name(index)}.png", labels.numpy())
+        truth = resize_labels(dataset.labels(index), dataset.size) if truthful else torch.full_like(labels, IGNORE)
+        quality.update(labels, truth)
+    quality.merge()
+    names, (covered, accuracy) = dataset.table.names, (quality.coverage(), quality.accuracy())
+    report = {"images": len(dataset), "data": f"{dataset.spec} {dataset.split}", "coverage": covered.overall}
+    report["kl"] = quality.kl(prior)
+    per_class = {"share": quality.shares()}
+    if truthful:
+        report |= {"kl_to_truth": quality.kl(dataset.class_frequency()), "accuracy": accuracy.overall}
+        per_class |= {"coverage": covered.per_class, "accuracy": accuracy.per_class}
+    report["classes"] = {
+        name: {key: float(values[c]) for key, values in per_class.items()} for c, name in enumerate(names)
+    }
+    if distributed.rank() == 0:
+        write_json(out / "quality.json", report)
+    return report

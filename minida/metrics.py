@@ -1,5 +1,7 @@
 """Metrics from integer counts: every image counts once, the ratios are taken once, at the end."""
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -55,3 +57,58 @@ class ConfusionMatrix:
         """Share of the counted pixels predicted right (the report's "precision per pixel")."""
         total = self.counts.sum()
         return float(np.trace(self.counts) / total) if total else float("nan")
+
+
+class Shares(NamedTuple):
+    """A ratio for each class, and over all pixels."""
+
+    per_class: np.ndarray  # (C,) float64, NaN where there is nothing to take a share of
+    overall: float
+
+
+class PseudoLabelQuality:
+    """What pseudo-labels are worth, from pixel counts; rows: pseudo-label, columns: true label, IGNORE the last."""
+
+    def __init__(self, num_classes: int):
+        self.num_classes = num_classes
+        self.counts = np.zeros((num_classes + 1, num_classes + 1), np.int64)
+
+    def update(self, pseudo: Tensor, truth: Tensor) -> None:
+        """Add pixels: two integer tensors of one shape, classes in [0, C) or IGNORE. Raises: ValueError."""
+        c = self.num_classes
+        matrix = ConfusionMatrix(c + 1)
+        matrix.update(*(labels.long().where(labels != IGNORE, c) for labels in (pseudo, truth)))
+        self.counts += matrix.counts
+
+    def merge(self) -> None:
+        """Add up the counts of all processes, where there are several (collective)."""
+        self.counts = distributed.total(self.counts)
+
+    def coverage(self) -> Shares:
+        """Share of the pixels that have a pseudo-label: of those of each true class, and of all."""
+        return _shares(self.counts[:-1].sum(0)[:-1], self.counts.sum(0)[:-1], self.counts[:-1], self.counts)
+
+    def accuracy(self) -> Shares:
+        """Share of the pseudo-labels that are right, where the truth is known: of each class given, and of all."""
+        known = self.counts[:-1, :-1]
+        return _shares(np.diag(known), known.sum(1), np.trace(known), known)
+
+    def shares(self) -> np.ndarray:
+        """(C,) share of each class among the pseudo-labels; NaN where there is none."""
+        given = self.counts[:-1].sum(1)
+        return given / given.sum() if given.any() else np.full(self.num_classes, np.nan)
+
+    def kl(self, prior: np.ndarray) -> float:
+        """KL(prior ‖ shares) in nats, both plus 1e-6 and renormalised; `prior` (C,) on any scale. NaN without labels.
+
+        Source: He et al., ICCV 2021 (DARS), Eq. 2; the smoothing is ours, for classes that were never given.
+        """
+        first, second = (np.asarray(part, np.float64) / np.sum(part) + 1e-6 for part in (prior, self.shares()))
+        first, second = first / first.sum(), second / second.sum()
+        return float((first * np.log(first / second)).sum())
+
+
+def _shares(hits: np.ndarray, of: np.ndarray, all_hits: np.ndarray, of_all: np.ndarray) -> Shares:
+    per_class = np.divide(hits, of, out=np.full(len(of), np.nan), where=of > 0)
+    total = int(np.sum(of_all))
+    return Shares(per_class, float(np.sum(all_hits) / total) if total else float("nan"))

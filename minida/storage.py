@@ -267,8 +267,14 @@ class RunFolder:
 
     def begin(self, config: dict[str, Any]) -> None:
         """Start a run: its configuration, and an empty history."""
+        for left in self.path.glob("pseudo-labels-*.npy"):  # by a run that ended before its first checkpoint
+            left.unlink()
         write_json(self.config, config)
         write_atomically(self.history, lambda temporary: temporary.write_text("", encoding="utf-8"))
+
+    def pseudo_labels(self, number: int) -> Path:
+        """Where the labels are that round `number` was trained on: (N, H, W) uint8."""
+        return self.path / f"pseudo-labels-{number}.npy"
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         write_atomically(self.checkpoint, lambda temporary: torch.save(state, temporary))

@@ -21,12 +21,14 @@ from tqdm.auto import tqdm
 
 import minida
 from minida import distributed
-from minida.config import Config, make_config
-from minida.data import Augmentation, TrainingBatches
+from minida.config import Config
+from minida.data import Augmentation, TrainingBatches, evaluation_batches
 from minida.data.protocols import open_datasets
-from minida.device import describe_device, faster_in_bfloat16, resolve_device, to_device
+from minida.data.pseudo import coverage, store_labels
+from minida.device import describe_device, faster_in_bfloat16, move, resolve_device, to_device
 from minida.evaluation import Report, evaluate
-from minida.methods import METHODS, Method
+from minida.labeling import LabelingStrategy
+from minida.methods import METHODS, Method, configure
 from minida.models import BiSeNet
 from minida.storage import RunFolder, initialise, save_model, save_part, write_json
 from minida.types import Batch
@@ -51,36 +53,43 @@ class Trainer:
     Everything random depends on (seed, step), so a checkpoint is weights, optimiser state and a step number, and a
     resumed run ends with the weights of an uninterrupted one (bit for bit in one process on a CPU). Of several
     processes (minida.distributed) each works on its share; all decide alike, and the first one writes and speaks.
+    A method may run through its steps in several rounds, before which its model labels the target.
     """
 
-    def __init__(self, config: Config, folder: RunFolder, callback: Callback | None = None, progress: bool = True):
+    def __init__(
+        self, config: Config, folder: RunFolder, callback: Callback | None = None, progress: bool = True,
+        strategy: LabelingStrategy | None = None,
+    ) -> None:  # fmt: skip
         self.device = resolve_device(config.device)
         if config.precision == "auto":
             precision = "bfloat16" if faster_in_bfloat16(self.device) else "float32"
             config = dataclasses.replace(config, precision=precision)
         self.speaks = distributed.rank() == 0
         self.config, self.folder, self.callback, self.progress = config, folder, callback, progress and self.speaks
-        method = METHODS[config.method]
-        check_batch_size(config.batch_size)
-        self.data = open_datasets(config, method.uses_target)
-        self.method: Method = method(config, to_device(self._build_model(), self.device))
-        if distributed.active():
-            for optimizer in self.method.optimizers.values():
-                optimizer.register_step_pre_hook(distributed.average_gradients)
+        self.given = {} if strategy is None else {"strategy": strategy}
+        distributed.check_batch_size(config.batch_size)
+        self.data = open_datasets(config, METHODS[config.method].uses_target)
+        self.method = self._build_method(config.init, resumed=folder.checkpoint.exists())
+        self.total = config.steps * self.method.rounds(config)
         self.step, self.seconds, self.history = 0, 0.0, []
         self.not_finite: dict[str, Tensor] = {}  # by loss term: the first step at which it was no number
 
-    def _build_model(self) -> BiSeNet:
+    def _build_method(self, init: str | None, resumed: bool = False) -> Method:
+        """Networks with their initial weights; `resumed`: those of a checkpoint will replace them."""
         config, table = self.config, self.data.source.table
-        resumed = self.folder.checkpoint.exists()  # then its weights replace these
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             model = BiSeNet(len(table.names), config.backbone, None if resumed else config.weights)
-        if config.init is not None and not resumed:
-            message = initialise(model, config.init, table)
+        if init is not None and not resumed:
+            message = initialise(model, init, table)
             if self.progress:
                 tqdm.write(message, file=sys.stderr)
-        return distributed.synchronised(model, self.device)
+        model = to_device(distributed.synchronised(model, self.device), self.device)
+        method = METHODS[config.method](config, model, **self.given)
+        if distributed.active():
+            for optimizer in method.optimizers.values():
+                optimizer.register_step_pre_hook(distributed.average_gradients)
+        return method
 
     def run(self, resume: bool = False) -> Result:
         """Train to the end (from the checkpoint, where `resume` finds one) and write the result."""
@@ -88,56 +97,66 @@ class Trainer:
             self._resume()
         elif self.speaks:
             self.folder.begin(dataclasses.asdict(self.config))
-        batches = self._prepare()  # while Ctrl-C still ends all at once
-        started = time.perf_counter() - self.seconds
-        bar = tqdm(total=self.config.steps, initial=self.step, unit="step", disable=not self.progress)
+        bar = tqdm(total=self.total, initial=self.step, unit="step", disable=not self.progress)
         bar.set_description(self.folder.path.name)
-        with interruptible() as interrupted, bar:
-            saved = time.perf_counter()
-            for batch in self._on_device(batches):
-                self._update(batch)
-                done = self.step == self.config.steps
-                self.seconds = time.perf_counter() - started
-                if done or self.step % self.config.log_every == 0 or self.step % self.config.eval_every == 0:
-                    self._log(bar)
-                bar.update()
-                overdue = self.speaks and time.perf_counter() - saved > CHECKPOINT_SECONDS
-                stop, save = distributed.any_process(interrupted.is_set(), done or overdue)
-                if stop or save:
-                    self._save_checkpoint()
-                    saved = time.perf_counter()
-                if stop and not done:
-                    raise KeyboardInterrupt(f"stopped after step {self.step}; resume {self.folder.path} to go on")
-                if done:
-                    break
+        with bar:
+            while self.step < self.total:
+                batches = self._begin_round(self.step // self.config.steps)
+                with interruptible() as interrupted:  # before, Ctrl-C ends all at once
+                    self._train_round(batches, interrupted, bar)
         return self._finish()
 
-    def _prepare(self) -> TrainingBatches | None:
-        """Resize or paint all that is needed, and begin at the current step; None where none is left."""
-        config = self.config
-        if self.step == config.steps:
-            return None
+    def _train_round(self, batches: TrainingBatches, interrupted: threading.Event, bar: tqdm) -> None:
+        saved = time.perf_counter()
+        started = saved - self.seconds
+        for batch in batches:
+            self._update(Batch(*(move(part, self.device) for part in batch)))
+            last = self.step % self.config.steps == 0
+            self.seconds = time.perf_counter() - started
+            if last or self.step % self.config.log_every == 0 or self.step % self.config.eval_every == 0:
+                self._log(bar)
+            bar.update()
+            overdue = self.speaks and time.perf_counter() - saved > CHECKPOINT_SECONDS
+            stop, save = distributed.any_process(interrupted.is_set(), last or overdue)
+            if stop or save:
+                self._save_checkpoint()
+                saved = time.perf_counter()
+            if stop and self.step < self.total:
+                raise KeyboardInterrupt(f"stopped after step {self.step}; resume {self.folder.path} to go on")
+            if last:
+                return
+
+    def _begin_round(self, number: int) -> TrainingBatches:
+        """Resize, paint or label all that the round needs; its batches from the current step on."""
+        config, target = self.config, self.data.target
         self.data.evaluation.prepare(labels=False)
+        progress = self.method.progress(number)
+        if not self.method.sees_target(number):
+            target = None
+        elif progress is not None:
+            started, path = time.perf_counter(), self.folder.pseudo_labels(number)
+            fresh = self.step % config.steps == 0  # else the model is a student already
+            if not fresh and not distributed.broadcast(path.exists()):
+                raise ValueError(f"{path} is missing, and its teacher is no more; delete the run and start again")
+            target = store_labels(target, path, lambda: self._pseudo_labels(number))
+            if fresh and config.student == "scratch":
+                self.method = self._build_method(None)
+            self.seconds += time.perf_counter() - started
         augmentation = Augmentation(
             config.size, scale=config.scale, jitter=config.jitter, blur=config.blur, noise=config.noise,
-            fill=self.method.uses_target,
+            fill=self.method.uses_target, strength=self.method.augmentation_strength(number),
         )  # fmt: skip
         return TrainingBatches(
-            self.data.source,
-            self.data.target if self.method.uses_target else None,
-            batch_size=config.batch_size,
-            augmentation=augmentation,
-            seed=config.seed,
-            workers=config.workers,
-            start=self.step,
-        )
+            self.data.source, target, batch_size=config.batch_size, augmentation=augmentation, seed=config.seed,
+            workers=config.workers, start=self.step,
+        )  # fmt: skip
 
-    def _on_device(self, batches: TrainingBatches | None) -> Iterator[Batch]:
-        for batch in batches or ():
-            yield Batch(*(move(part, self.device) for part in batch))
+    def _pseudo_labels(self, number: int) -> Iterator[Tensor]:
+        batches = evaluation_batches(self.data.target, workers=self.config.workers, with_labels=False)
+        return self.method.pseudo_labels(number, batches, self.data.source.class_frequency(), self.progress)
 
     def _update(self, batch: Batch) -> None:
-        self.method.schedule(self.step)
+        self.method.schedule(self.step % self.config.steps)
         self.losses = self.method.step(batch)
         self.step += 1
         for name, value in self.losses.items():  # on the device: no synchronisation
@@ -161,7 +180,7 @@ class Trainer:
         losses = {name: distributed.average(value).item() for name, value in self.losses.items()}
         record = {"step": self.step, **losses, "lr": lr, "seconds": round(self.seconds, 2)}
         shown = {"loss": f"{record['loss']:.3f}"}
-        if self.step % self.config.eval_every == 0 or self.step == self.config.steps:
+        if self.step % self.config.eval_every == 0 or self.step % self.config.steps == 0:
             self.report = self._evaluate()
             record["miou"], record["pixel_accuracy"] = self.report.miou, self.report.pixel_accuracy
         scores = [old["miou"] for old in (*self.history, record) if "miou" in old]
@@ -208,10 +227,14 @@ class Trainer:
 
     def record(self) -> dict[str, Any]:
         """The run as one record of results: what it was, what it cost, what it reached."""
+        labelled = [
+            path for path in map(self.folder.pseudo_labels, range(self.total // self.config.steps)) if path.exists()
+        ]
         kept = ("method", "protocol", "preset", "seed", "steps", "source", "target", "labeled", "backbone", "size")
         return {
             **{name: getattr(self.config, name) for name in (*kept, "weights", "init")},
             **self.method.record(),
+            **({"coverage": [coverage(path) for path in labelled]} if labelled else {}),
             "optimizer": self.config.optimizer,
             "lr": self.config.learning_rate,
             "batch_size": self.config.batch_size,
@@ -224,21 +247,6 @@ class Trainer:
             },
             **dataclasses.asdict(self.report),
         }  # fmt: skip
-
-
-def check_batch_size(batch_size: int) -> None:
-    """Raises ValueError for a batch that the processes cannot share evenly, with two images each."""
-    shares = distributed.world_size()
-    if batch_size % shares or batch_size < 2 * shares:
-        raise ValueError(f"batch_size {batch_size} for {shares} processes; expected a multiple of it, 2 images each")
-
-
-def move(part: Tensor | None, device: torch.device) -> Tensor | None:
-    """A batch's tensor on the device; images channels last."""
-    if part is None:
-        return None
-    layout = torch.channels_last if part.ndim == 4 else torch.preserve_format
-    return part.to(device, non_blocking=True, memory_format=layout)
 
 
 @contextmanager
@@ -270,7 +278,8 @@ def train(
 
     Args:
         name: a method, such as "supervised".
-        preset: "smoke", "notebook", "cpu" or "gpu"; `overrides` replace its fields (see minida.config.Config).
+        preset: "smoke", "notebook", "cpu" or "gpu"; `overrides` replace its fields (see minida.config.Config). A
+            `strategy` may be an instance, which then labels in every round.
         out: the run folder; default: a new one under `runs/`, named after method, source and time.
         resume: go on from the checkpoint in `out`; the weights end as those of an uninterrupted run.
         callback: called as callback(step, record) at every log step, in the first process alone: of what is
@@ -282,14 +291,12 @@ def train(
         FloatingPointError: a loss stopped being a number.
         KeyboardInterrupt: stopped by Ctrl-C or kill, after a checkpoint was written.
     """
-    if name not in METHODS:
-        raise ValueError(f"unknown method {name!r}; choose one of: {', '.join(METHODS)}")
-    for option in sorted({option for method in METHODS.values() for option in method.options}):
-        if overrides.get(option) is not None and option not in METHODS[name].options:
-            raise ValueError(f"{option} is {overrides[option]!r}, but {name} does not use it; leave it out")
-    config = make_config(name, preset, **overrides)
-    if METHODS[name].uses_target and (config.protocol, config.source, config.target) == ("uda", "minicity:game", None):
-        config = dataclasses.replace(config, target="minicity:real")
+    strategy = overrides.get("strategy")
+    if isinstance(strategy, LabelingStrategy):
+        overrides["strategy"] = type(strategy).__name__
+    else:
+        strategy = None
+    config = configure(name, preset, **overrides)
     if out is None:
         source = re.sub(r"[^\w.]+", "-", config.source.partition(":")[2].partition("?")[0]).strip("-.") or "data"
         out = Path("runs") / f"{name}-{source}-{datetime.now():%Y%m%d-%H%M%S-%f}"
@@ -297,7 +304,7 @@ def train(
         folder = RunFolder(distributed.broadcast(out))
         if distributed.rank() == 0:
             refuse_other_run(folder, resume)
-        trainer = Trainer(config, folder, callback, progress)
+        trainer = Trainer(config, folder, callback, progress, strategy)
         with folder.lock() if trainer.speaks else nullcontext():
             if trainer.speaks:
                 refuse_other_run(folder, resume, trainer.config)

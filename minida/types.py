@@ -64,11 +64,12 @@ TAIL = tuple(
 
 
 class Batch(NamedTuple):
-    """One training batch. It has no field for target labels, so no method can read them."""
+    """One training batch. It has no field for the target's own labels, so no method can read them."""
 
     source: Tensor  # (B, 3, H, W) float, normalised
     source_labels: Tensor  # (B, H, W) int64, IGNORE where unlabelled
     target: Tensor | None = None  # (B, 3, H, W) float, normalised
+    pseudo_labels: Tensor | None = None  # (B, H, W) int64: what a teacher said of the target, IGNORE where not believed
 
 
 class SegmentationOutput(NamedTuple):

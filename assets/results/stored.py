@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from minida.__main__ import TRAIN, parser
-from minida.config import make_config
+from minida.__main__ import parser
+from minida.methods import configure
+from minida.options import TRAIN
 from minida.storage import halve
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +35,7 @@ def wanted(arguments: list[str]) -> dict:
     """What the record of `minida train ARGUMENTS` has to say of its configuration."""
     given = vars(parser().parse_args(["train", *arguments]))
     method, preset = given["method"], given["preset"]
-    config = make_config(method, preset, **{key: given[key] for key in TRAIN})
+    config = configure(method, preset, **{key: given[key] for key in TRAIN})
     rates = {"lr": config.learning_rate, "discriminator_lr": config.discriminator_learning_rate}
     fields = json.loads(json.dumps({**asdict(config), **rates}))
     return {key: value for key, value in fields.items() if key not in ("precision", "device")}

@@ -48,6 +48,10 @@ class SegmentationDataset(Dataset, ABC):
         """The image's number, the same in every subset of a data set."""
         return index
 
+    def image_name(self, index: int) -> str:
+        """What files that are made of this image are called."""
+        return f"{self.image_id(index):05d}"
+
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         return self.image(index), resize_labels(self.labels(index), self.size)
 
@@ -95,6 +99,9 @@ class Subset(SegmentationDataset):
 
     def image_id(self, index: int) -> int:
         return self.dataset.image_id(self.indices[index])
+
+    def image_name(self, index: int) -> str:
+        return self.dataset.image_name(self.indices[index])
 
     def label_counts(self, index: int) -> np.ndarray:
         return self.dataset.label_counts(self.indices[index])

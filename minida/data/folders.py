@@ -208,6 +208,9 @@ class PairedFiles(SegmentationDataset):
     def image_id(self, index: int) -> int:
         return self.numbers[index]
 
+    def image_name(self, index: int) -> str:
+        return self.pairs[index][0].name.removesuffix(self.image_ending).partition(".")[0]
+
     def __getstate__(self) -> dict:
         """A worker process is sent no array: it opens the cache again, or makes those of a small set itself."""
         return {**self.__dict__, "_arrays": {kind: None for kind, kept in self._arrays.items() if kept is None}}

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from minida import distributed
 from minida.data.base import SegmentationDataset
+from minida.data.pseudo import PseudoLabelled
 from minida.data.transforms import Augmentation, normalise
 from minida.types import Batch
 
@@ -58,8 +59,8 @@ class TrainingBatches(Dataset):
 
     Batch k depends on the data, `seed` and k alone: not on the number of workers, on other generators, or on
     where the iteration began, so a resumed training sees what an uninterrupted one would have seen. Source
-    and target run through their own epochs. Of the target only `image` is called, never `labels`. Of several
-    processes each gets its share of the same batch k: `batch_size` counts them all.
+    and target run through their own epochs. Of the target only `image` is called, never `labels`, unless it holds
+    pseudo-labels. Of several processes each gets its share of the same batch k: `batch_size` counts them all.
     Raises: ValueError for a data set with fewer images than a batch.
     """
 
@@ -85,9 +86,13 @@ class TrainingBatches(Dataset):
             labels = torch.stack([labels for _, labels in pairs])  # (B, H, W)
             if self.target is None:
                 return Batch(images, labels)
-            read = self.target.dataset.image
-            target = [self.augmentation(read(i), None, s)[0] for i, s in self.target.samples(step)]
-            return Batch(images, labels, normalise(torch.stack(target)))
+            if isinstance(self.target.dataset, PseudoLabelled):
+                pairs = [self.augmentation(*self.target.dataset[i], s) for i, s in self.target.samples(step)]
+            else:
+                pairs = [self.augmentation(self.target.dataset.image(i), None, s) for i, s in self.target.samples(step)]
+            target = normalise(torch.stack([image for image, _ in pairs]))  # (B, 3, H, W)
+            pseudo = None if pairs[0][1] is None else torch.stack([labels for _, labels in pairs])  # (B, H, W)
+            return Batch(images, labels, target, pseudo)
 
     def __iter__(self) -> Iterator[Batch]:
         steps = range(self.start, sys.maxsize)

@@ -35,6 +35,8 @@ class Adversarial(Method):
 
     def __init__(self, config: Config, model: BiSeNet):
         super().__init__(config, model)
+        if config.discriminator == "none":
+            raise ValueError("discriminator is 'none'; adversarial needs fcd or dsc")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             network = DISCRIMINATORS[config.discriminator](model.num_classes, config.discriminator_width)

@@ -43,6 +43,31 @@ class Method(ABC):
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.device = next(model.parameters()).device
 
+    @classmethod
+    def defaults(cls, protocol: str) -> dict[str, Any]:
+        """What the configuration's defaults are for this method, where they differ."""
+        return {}
+
+    @staticmethod
+    def rounds(config: Config) -> int:
+        """How often the training runs through its steps and its schedule."""
+        return 1
+
+    def sees_target(self, number: int) -> bool:
+        """Whether the batches of round `number`, from 0, hold target images."""
+        return self.uses_target
+
+    def progress(self, number: int) -> float | None:
+        """Before round `number` the model labels the target: how far the training then is, 0 to 1; None: it does not.
+
+        Such a method has `pseudo_labels` (see minida.methods.self_training), and its batches hold them.
+        """
+        return None
+
+    def augmentation_strength(self, number: int) -> float:
+        """β of round `number`."""
+        return 1.0
+
     @abstractmethod
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """One update of every network. Returns detached scalars by name; "loss" is the one the bar shows."""

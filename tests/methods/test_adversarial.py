@@ -262,7 +262,7 @@ def test_the_gpu_preset_is_the_reports():
 @pytest.mark.parametrize(
     ("wrong", "line"),
     [
-        ({"discriminator": "patch"}, "discriminator is 'patch'; expected fcd or dsc"),
+        ({"discriminator": "patch"}, "discriminator is 'patch'; expected fcd or dsc (or none in self-training)"),
         ({"discriminator_width": 0}, "discriminator_width is 0; expected 1 or more"),
         ({"discriminator_optimizer": "lion"}, "discriminator_optimizer is 'lion'; expected sgd, adam or rmsprop"),
         ({"discriminator_lr": 0.0}, "discriminator_lr is 0.0; expected a positive number"),

@@ -1,0 +1,69 @@
+"""Images with a teacher's labels instead of their own, in one file for all processes and loader workers."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from minida import distributed
+from minida.data.base import SegmentationDataset, Subset
+from minida.types import IGNORE
+
+
+class PseudoLabelled(Subset):
+    """A data set's images with the labels (N, H, W) uint8 of a NumPy file; the data set's own are never read."""
+
+    def __init__(self, dataset: SegmentationDataset, path: Path) -> None:
+        super().__init__(dataset, range(len(dataset)))
+        self.path, self.spec = path, f"{dataset.spec} with {path.name}"
+        self.has_labels, self.stored = True, np.load(path, mmap_mode="r")
+
+    def __getstate__(self) -> dict:
+        """Workers get no copy of the memory map; they open the file again."""
+        return dict(self.__dict__, stored=None)
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state, stored=np.load(state["path"], mmap_mode="r"))
+
+    def labels(self, index: int) -> Tensor:
+        return torch.from_numpy(self.stored[index].astype(np.int64))
+
+    def label_counts(self, index: int) -> np.ndarray:
+        return SegmentationDataset.label_counts(self, index)
+
+    def prepare(self, labels: object = True) -> None:
+        self.dataset.prepare(labels=False)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.image(index), self.labels(index)
+
+
+def coverage(path: Path) -> float:
+    """Share of the pixels of a stored set that have a pseudo-label."""
+    return float(np.mean([(plane != IGNORE).mean() for plane in np.load(path, mmap_mode="r")]))
+
+
+def store_labels(dataset: SegmentationDataset, path: Path, labels: Callable[[], Iterable[Tensor]]) -> PseudoLabelled:
+    """Write the maps that `labels()` gives, one for each image, as `path`, and open them (collective).
+
+    Of several processes each writes its share, in the order of `evaluation_batches`; they need one file system. A
+    file that is there already is kept: it is complete, because it gets its name last.
+    """
+    if not distributed.broadcast(path.exists()):
+        part = path.with_name(f".{path.name}.part")
+        if distributed.rank() == 0:
+            shape = len(dataset), *dataset.size
+            np.lib.format.open_memmap(part, "w+", np.uint8, shape).flush()
+        distributed.broadcast(None)
+        stored = np.lib.format.open_memmap(part, "r+")
+        share = range(distributed.rank(), len(dataset), distributed.world_size())
+        for index, plane in zip(share, labels(), strict=True):
+            stored[index] = plane
+        stored.flush()
+        distributed.any_process(False)  # all have written
+        if distributed.rank() == 0:
+            part.replace(path)
+        distributed.broadcast(None)
+    return PseudoLabelled(dataset, path)

@@ -1,0 +1,56 @@
+"""Strategies by name, and from a file of one's own."""
+
+import difflib
+import importlib.util
+import inspect
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from minida.labeling.base import LabelingStrategy
+from minida.labeling.cbst import ClassBalanced
+from minida.labeling.confidence import Confidence
+from minida.labeling.dars import DARS
+from minida.labeling.entropy import EntropyPartition
+from minida.labeling.mpt import MedianConfidence
+
+STRATEGIES = {
+    "st": Confidence, "mpt": MedianConfidence, "cbst": ClassBalanced,
+    "da": partial(DARS, sample=False), "dars": DARS, "entropy": EntropyPartition,
+}  # fmt: skip
+
+
+def make_strategy(name: str, **given: Any) -> LabelingStrategy:
+    """A strategy of STRATEGIES, or of a file: "my_file.py:MyStrategy".
+
+    `given` is whatever a strategy may ask for (num_classes, class_frequency, ratio, cap, seed, temperature, …); each
+    takes what its constructor names, and seed and temperature where it passes `**options` on.
+    Raises: ValueError for an unknown name, or a file without such a class.
+    """
+    kind = STRATEGIES.get(name) or _from_file(name)
+    asked = inspect.signature(kind).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in asked.values()):
+        asked = {*asked, "seed", "temperature"}
+    if "threshold" in asked and given.get("threshold") is not None:
+        given["ratio"] = None  # one of both
+    return kind(**{key: value for key, value in given.items() if key in asked})
+
+
+def _from_file(name: str) -> type[LabelingStrategy]:
+    file, _, wanted = name.rpartition(":")
+    if not file.endswith(".py"):
+        close = difflib.get_close_matches(name, STRATEGIES, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"choose one of: {', '.join(STRATEGIES)}"
+        raise ValueError(f"unknown strategy {name!r}; {hint} (or FILE.py:CLASS)")
+    if not Path(file).is_file():
+        raise ValueError(f"{file}: no such file; expected FILE.py:CLASS, such as my_file.py:MyStrategy")
+    spec = importlib.util.spec_from_file_location(Path(file).stem, file)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # of a file of the user's, any
+        raise ValueError(f"{file}: cannot be imported ({type(error).__name__}: {error}); correct it") from error
+    kind = getattr(module, wanted, None)
+    if not (isinstance(kind, type) and issubclass(kind, LabelingStrategy)):
+        raise ValueError(f"{file} has no strategy {wanted!r}; expected a subclass of minida.labeling.LabelingStrategy")
+    return kind

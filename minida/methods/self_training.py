@@ -1,0 +1,111 @@
+"""Self-training: a teacher labels the target, a strategy decides what to believe, a student learns from both sets.
+
+Sources: He et al., ICCV 2021 (DARS; the slides): the loop, its rounds with a growing labelling ratio α_k and
+augmentation strength β_k. The report, Eq. 5: with a discriminator, the pseudo-labels' loss joins the adversarial one.
+
+Departures: the teacher of the first round is trained here for as many steps as a student, or is the model given as
+`init`; each round runs for a fixed number of steps ("until no more gains" would need labels to decide).
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from minida.config import Config
+from minida.labeling import LabelingStrategy, label_images, make_strategy
+from minida.losses import segmentation_loss
+from minida.methods.adversarial import Adversarial
+from minida.methods.base import Method, make_optimizer
+from minida.models import BiSeNet
+from minida.types import Batch, SegmentationOutput
+
+
+class SelfTraining(Adversarial):
+    """Rounds of labelling and training. A round without pseudo-labels, the first one, trains the teacher.
+
+    `strategy` replaces the one that the configuration names.
+    """
+
+    options = (*Adversarial.options, "strategy", "ratio", "cap", "temperature", "flip", "rounds", "strength", "student")
+    default_strategy, default_discriminator = "st", "none"
+
+    def __init__(self, config: Config, model: BiSeNet, strategy: LabelingStrategy | None = None):
+        self.strategy = strategy
+        if config.discriminator == "none":
+            Method.__init__(self, config, model)
+            self.optimizers["model"] = make_optimizer(config, model)
+        else:
+            super().__init__(config, model)
+
+    @classmethod
+    def defaults(cls, protocol: str) -> dict[str, Any]:
+        """One data set (ssl) has one batch norm for both of its parts."""
+        norm = {"batch_norm": "joint"} if protocol == "ssl" else {}
+        return {"strategy": cls.default_strategy, "discriminator": cls.default_discriminator, **norm}
+
+    @staticmethod
+    def rounds(config: Config) -> int:
+        return config.rounds + (config.init is None)
+
+    def progress(self, number: int) -> float | None:
+        """How far round `number` is, from 0, the first with pseudo-labels, to 1, the last; None for the teacher's."""
+        labelled = number - (self.config.init is None)
+        return None if labelled < 0 else labelled / max(1, self.config.rounds - 1)
+
+    def sees_target(self, number: int) -> bool:
+        return "discriminator" in self.networks or self.progress(number) is not None
+
+    def augmentation_strength(self, number: int) -> float:
+        first, last = self.config.strength
+        return first + (last - first) * (self.progress(number) or 0)
+
+    def pseudo_labels(self, number: int, unlabeled: Iterable, frequency: np.ndarray, bar: bool) -> Iterator[Tensor]:
+        """What the model, now a teacher, says of the unlabelled images: (H, W) uint8 each, in the loader's order.
+
+        `unlabeled` is gone through twice; `frequency` (C,) is the labelled set's (the prior of DARS).
+        """
+        config = self.config
+        strategy = self.strategy or make_strategy(
+            config.strategy, num_classes=self.model.num_classes, class_frequency=frequency, ratio=config.ratio,
+            cap=config.cap, temperature=config.temperature, seed=config.seed,
+        )  # fmt: skip
+        mixed = config.precision == "bfloat16"
+        return label_images(self.model, strategy, unlabeled, self.progress(number), config.flip, mixed, bar)
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        if "discriminator" in self.networks:
+            return super().step(batch)  # Eq. 4, and with `target_terms` Eq. 5
+        self.model.train()
+        self.optimizers["model"].zero_grad(set_to_none=True)
+        with self.autocast():
+            if batch.target is None:
+                source, more = self.model(batch.source), {}
+            else:
+                source, target = self.outputs(batch)
+                more = self.target_terms(target, batch)
+            segmentation = segmentation_loss(source, batch.source_labels)
+            loss = segmentation + sum(more.values())
+        loss.backward()
+        self.optimizers["model"].step()
+        return {name: value.detach() for name, value in {"segmentation": segmentation, **more, "loss": loss}.items()}
+
+    def target_terms(self, target: SegmentationOutput, batch: Batch) -> dict[str, Tensor]:
+        """The loss on the pseudo-labels, L_seg(I_t, Ŷ_t) of Eq. 5."""
+        return {} if batch.pseudo_labels is None else {"pseudo": segmentation_loss(target, batch.pseudo_labels)}
+
+    def record(self) -> dict[str, Any]:
+        return super().record() if "discriminator" in self.networks else Method.record(self)
+
+
+class PseudoLabels(SelfTraining):
+    """The report's own: adversarial training, and pseudo-labels by the max probability threshold (MPT)."""
+
+    default_strategy, default_discriminator = "mpt", "dsc"
+
+
+class AlignedSelfTraining(SelfTraining):
+    """The slides' own: pseudo-labels whose classes are distributed as the labelled set's (DARS)."""
+
+    default_strategy = "dars"

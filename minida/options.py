@@ -1,0 +1,81 @@
+"""What `minida train` and `minida label` can be given: each option's type and its line of help."""
+
+import argparse
+from collections.abc import Callable
+
+from minida.config import LEARNING_RATES
+from minida.labeling import STRATEGIES
+
+
+def size(text: str) -> tuple[int, int]:
+    """ "96x192" -> (96, 192), height first."""
+    try:
+        height, width = map(int, text.lower().split("x"))
+        if min(height, width) < 1:
+            raise ValueError
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; expected HEIGHTxWIDTH, such as 96x192") from None
+    return height, width
+
+
+def pair(text: str) -> tuple[float, float]:
+    """ "0.5,2" -> (0.5, 2.0)."""
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no range; expected LOW,HIGH, such as 0.5,2") from None
+    return low, high
+
+
+def shares(text: str) -> tuple[float, float]:
+    """ "0.2,0.5" -> (0.2, 0.5); "0.5" -> (0.5, 0.5)."""
+    return pair(text if "," in text else f"{text},{text}")
+
+
+TRAIN: dict[str, tuple[Callable | None, str]] = {
+    "source": (str, "labelled data set: minicity:game, minicity:real; gta5:, cityscapes:, camvid: or folder:DIR"),
+    "target": (str, "unlabelled data set; the evaluation is on its val split, else on the source's"),
+    "protocol": (str, "uda: source and target; ssl: a labelled share of the source, the rest without labels"),
+    "labeled": (str, "share of the source whose labels are used, such as 1/8"),
+    "backbone": (str, "resnet18, resnet101 or slim"),
+    "weights": (str, "initial weights of the backbone: imagenet, or a state dict's file"),
+    "init": (str, "initial weights of the whole segmentation network: a run folder or a model.safetensors"),
+    "size": (size, "height and width of a crop and of an evaluated image, such as 96x192"),
+    "steps": (int, "training steps"),
+    "batch_size": (int, "images a step, of each domain, over all processes"),
+    "optimizer": (str, ", ".join(LEARNING_RATES)),
+    "lr": (float, "initial learning rate (default: the optimiser's own)"),
+    "discriminator": (str, "fcd, or dsc: depthwise separable, 14 times lighter; none (self-training alone)"),
+    "discriminator_width": (int, "channels of its first layer"),
+    "discriminator_optimizer": (str, ", ".join(LEARNING_RATES)),
+    "discriminator_lr": (float, "its initial learning rate (default: its optimiser's own)"),
+    "lambda_adv": (float, "weight of the adversarial loss"),
+    "batch_norm": (str, "target, source, separate or joint: whose images set batch norm's running averages"),
+    "strategy": (str, f"which predictions to believe: {', '.join(STRATEGIES)}, or my_file.py:MyStrategy"),
+    "ratio": (shares, "share of the pixels to label, such as 0.5, or of the first and the last round: 0.2,0.5"),
+    "cap": (float, "confidence from which mpt believes whatever the median is"),
+    "temperature": (float, "of the teacher's softmax; above 1 it is less sure"),
+    "flip": (bool, "average the teacher's predictions over an image and its mirror image"),
+    "rounds": (int, "times that the teacher labels and a student is trained"),
+    "strength": (shares, "scales the augmentation, such as 1, or in the first and the last round: 1,1.5"),
+    "student": (str, "a round's student starts from scratch, or continues the teacher"),
+    "scale": (pair, "range of the random scale before the crop, such as 0.5,2"),
+    "jitter": (float, "brightness, contrast and saturation change by up to this factor"),
+    "blur": (float, "probability of a Gaussian blur"),
+    "noise": (float, "largest deviation of Gaussian noise, as a share of the full range"),
+    "seed": (int, "of the weights, the order of the images and every augmentation"),
+    "precision": (str, "float32, bfloat16 or auto"),
+    "device": (str, "cpu, cuda or auto"),
+    "workers": (int, "processes that load data beside the training"),
+    "eval_every": (int, "steps between two evaluations"),
+}
+
+
+LABEL: dict[str, tuple[Callable, str]] = {
+    "ratio": (shares, "share of the pixels to label, of st, cbst, da, dars, such as 0.2"),
+    "threshold": (float, "confidence from which st believes, instead of a ratio"),
+    "cap": (float, "confidence from which mpt believes whatever the median is"),
+    "alpha0": (float, "share of the pixels that entropy drops"),
+    "temperature": (float, "of the softmax; above 1 it is less sure"),
+    "seed": (int, "of the random choice of dars"),
+}
