@@ -1,4 +1,4 @@
-"""Stored runs: what supervised.py and adversarial.py share. Run folders are kept in runs/results."""
+"""Stored runs: what supervised.py, adversarial.py and labels.py share. Run folders are kept in runs/results."""
 
 import argparse
 import json
@@ -48,11 +48,13 @@ def write(target: Path, content: dict) -> None:
 
 
 def make(
-    script: Path, commands: Mapping[str, list[str]], only: str, variant: Callable[[str], str | None], hidden: str = ""
-) -> None:
+    script: Path, commands: Mapping[str, list[str]], only: str, variant: Callable[[str], str | None], hidden: str = "",
+    judge: Callable[[dict], dict] = lambda record: {},
+) -> None:  # fmt: skip
     """Bring SCRIPT.json up to date, one run after the other; those whose name does not hold `only` stay as they are.
 
-    `variant` names a run's part in a table by its name; `hidden`, a folder of this machine, is written as DIR.
+    `variant` names a run's part in a table by its name; `hidden`, a folder of this machine, is written as DIR; what
+    `judge` finds out about a record is added to it.
     """
     target = script.with_suffix(".json")
     stored = json.loads(target.read_text(encoding="utf-8")) if target.exists() else {"runs": []}
@@ -62,6 +64,7 @@ def make(
             told = [argument.replace(hidden or "\0", "DIR") for argument in arguments]
             command = shlex.join(["minida", "train", *told])
             record = {"name": name, "variant": variant(name), "command": command, **run(name, arguments)}
+            record |= judge(record)
             for key in ("source", "data"):
                 record[key] = record[key].replace(hidden or "\0", "DIR")
             records[name] = record

@@ -1,7 +1,7 @@
 """Stored results as text: mean and deviation over seeds, so that no table rests on one lucky run."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +9,22 @@ import numpy as np
 from minida.latency import aligned, table
 
 MEASURES = {"mIoU": "miou", "tail mIoU": "tail_miou", "pixel accuracy": "pixel_accuracy"}
+LABEL_MEASURES = {  # of self-training: the last round's pseudo-labels, judged with the target's labels
+    "mIoU": "miou", "tail mIoU": "tail_miou", "coverage": "label_coverage", "right": "label_accuracy",
+    "100 KL": "label_kl",
+}  # fmt: skip
 
 
-def results_table(path: str | Path, by: Sequence[str], command: str = "", **where: object) -> str:
+def results_table(
+    path: str | Path, by: Sequence[str], command: str = "", measures: Mapping[str, str] = MEASURES, **where: object
+) -> str:
     """Text: a row for each value of the fields `by`, each measure in % as mean ± sample deviation over seeds.
 
     Args:
         path: {"command": str, "runs": [records as in result.json]}.
         by: fields of a record that name a row; a field that a record lacks counts as None.
         command: how to make one such run, said where no run is stored.
+        measures: the columns: titles and fields.
         where: fields that a record must have, such as preset="notebook"; a list means any of its values.
     """
     file = Path(path)
@@ -30,17 +37,19 @@ def results_table(path: str | Path, by: Sequence[str], command: str = "", **wher
         return f"{file.name}: no stored results here yet; run\n  {stored['command'] or command}"
     names = [["default" if value is None else str(value) for value in group] for group in groups]
     widths = [2 + max(len(name[i]) for name in [by, *names]) for i in range(len(by))]
-    titles = "".join(f"{title:>16}" for title in MEASURES)
+    titles = "".join(f"{title:>16}" for title in measures)
     lines = ["".join(f"{field:<{width}}" for field, width in zip(by, widths, strict=True)) + "seeds" + titles]
     for name, runs in zip(names, groups.values(), strict=True):
         row = "".join(f"{text:<{width}}" for text, width in zip(name, widths, strict=True)) + f"{len(runs):>5}"
-        lines.append(row + "".join(f"{_spread(runs.values(), key):>16}" for key in MEASURES.values()))
+        lines.append(row + "".join(f"{_spread(runs.values(), key):>16}" for key in measures.values()))
     return "\n".join([*lines, f"made by: {stored['command']}"])
 
 
 def _spread(runs, key: str) -> str:
-    """ "54.3 ± 0.8", in %; one run has no deviation."""
-    values = 100 * np.array([run[key] for run in runs], float)
+    """ "54.3 ± 0.8", in %; one run has no deviation, and a field that a record lacks is a dash."""
+    values = 100 * np.array([run[key] for run in runs if run.get(key) is not None], float)
+    if not len(values):
+        return "-"
     return f"{values.mean():.1f}" + (f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else "")
 
 
