@@ -47,7 +47,7 @@ class Config:
     flip: bool = False  # average the teacher's predictions over an image and its mirror image
     rounds: int = 1  # times that the teacher labels and a student is trained; each takes `steps`
     strength: tuple[float, float] = (1.0, 1.0)  # β: scales the augmentation below, in the first and the last round
-    student: str = "scratch"  # a round's student: scratch (the initial weights again) or continue (the teacher's)
+    student: str = "continue"  # a round's student starts from the teacher's weights, or from scratch: the initial ones
 
     scale: tuple[float, float] = (1.0, 1.6)  # range of the random scale before the crop
     jitter: float = 0.25  # brightness, contrast and saturation change by up to this factor
@@ -74,11 +74,11 @@ class Config:
             ("discriminator_lr", self.discriminator_lr is None or self.discriminator_lr > 0, "a positive number"),
             ("lambda_adv", 0 <= self.lambda_adv < float("inf"), "0 or more, and finite"),
             ("batch_norm", self.batch_norm in BATCH_NORMS, ", ".join(BATCH_NORMS)),
-            ("ratio", 0 <= min(self.ratio) <= max(self.ratio) <= 1, "shares of the pixels, such as 0.2,0.5"),
+            ("ratio", len(self.ratio) == 2 and 0 <= min(self.ratio) <= max(self.ratio) <= 1, "shares, such as 0.2,0.5"),
             ("cap", 0 <= self.cap <= 1, "a confidence from 0 to 1"),
             ("temperature", 0 < self.temperature < float("inf"), "a positive number"),
             ("rounds", self.rounds >= 1, "1 or more"),
-            ("strength", min(self.strength) >= 0, "0 or more"),
+            ("strength", len(self.strength) == 2 and min(self.strength) >= 0, "0 or more, or two such as 1,1.5"),
             ("student", self.student in ("scratch", "continue"), "scratch or continue"),
             ("lr", self.lr is None or self.lr > 0, "a positive number"),
             ("log_every", self.log_every >= 1, "1 or more"),
@@ -129,7 +129,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {},
     "gpu": {  # the report's protocol: 50 epochs of 500 images in batches of 4 at 1024x512
         "size": (512, 1024), "steps": 6250, "batch_size": 4, "lr": 2.5e-2,
-        "discriminator_lr": 1e-4, "batch_norm": "separate",
+        "discriminator_lr": 1e-4, "batch_norm": "separate", "student": "scratch",
         "workers": 8, "log_every": 25, "eval_every": 1250,
         **_PHOTO,
     },

@@ -126,9 +126,9 @@ def predict_files(
 
 
 def write_palette_png(path: Path, labels: np.ndarray) -> None:
-    """(H, W) uint8 training ids as a PNG whose values they are, in the classes' colours."""
+    """(H, W) uint8 training ids as a PNG whose values they are, in the classes' colours; IGNORE is black."""
     picture = Image.fromarray(labels, mode="P")
-    picture.putpalette(PALETTE.flatten().tolist())
+    picture.putpalette(np.pad(PALETTE, ((0, 256 - len(PALETTE)), (0, 0))).flatten().tolist())
     write_atomically(path, lambda part: picture.save(part, "png"))
 
 

@@ -76,6 +76,8 @@ class PseudoLabelQuality:
     def update(self, pseudo: Tensor, truth: Tensor) -> None:
         """Add pixels: two integer tensors of one shape, classes in [0, C) or IGNORE. Raises: ValueError."""
         c = self.num_classes
+        if any(bool(((labels >= c) & (labels != IGNORE)).any()) for labels in (pseudo, truth)):
+            raise ValueError(f"pseudo-labels or labels outside 0..{c - 1}; expected class numbers or {IGNORE}")
         matrix = ConfusionMatrix(c + 1)
         matrix.update(*(labels.long().where(labels != IGNORE, c) for labels in (pseudo, truth)))
         self.counts += matrix.counts

@@ -17,6 +17,7 @@ from minida.metrics import PseudoLabelQuality
 
 EIGHTH = ["--protocol", "ssl", "--source", "minicity:real", "--labeled", "1/8"]
 GAME = ["--source", "minicity:game", "--target", "minicity:real"]
+# The control, "trained on", is the teacher trained for as many steps again without pseudo-labels.
 STRATEGIES = {"ST": "st", "CBST": "cbst", "DA": "da", "DARS": "dars", "MPT": "mpt"}
 RATES = ("0.16", "0.04", "0.0008")  # the report's 5e-2, 1.25e-2 and 2.5e-4, against 0.08 for its 2.5e-2
 MORE = {  # of ssl: name of a run -> variant, arguments
@@ -34,21 +35,23 @@ def commands() -> tuple[dict[str, list[str]], dict[str, str]]:
             teacher, judge = f"{preset}-eighth-{seed}", f"{preset}-dsc-{seed}"
             names[teacher], runs[teacher] = "supervised", ["supervised", *EIGHTH, *rest]
             names[judge], runs[judge] = "adversarial", ["adversarial", "--discriminator", "dsc", *GAME, *rest]
-            for variant, strategy in STRATEGIES.items():
-                given = ["--strategy", strategy, "--init", f"runs/results/{teacher}", *rest]
-                name = f"{preset}-eighth-{strategy}-{seed}"
-                names[name], runs[name] = variant, ["self-training", *EIGHTH, *given]
-                given = ["--strategy", strategy, "--init", f"runs/results/{judge}", *rest]
-                name = f"{preset}-game-{strategy}-{seed}"
-                names[name], runs[name] = variant, ["pseudo", *GAME, *given]
-            for short, (variant, options) in MORE.items():
-                name = f"{preset}-eighth-{short}-{seed}"
-                given = [*options, "--init", f"runs/results/{teacher}", *rest]
-                names[name], runs[name] = variant, ["self-training", *EIGHTH, *given]
+            from_teacher, from_judge = (["--init", f"runs/results/{name}", *rest] for name in (teacher, judge))
+            cases = [  # name, variant, method and options of ssl, of uda
+                ("long", "trained on", ["supervised"], ["adversarial", "--discriminator", "dsc"]),
+                *((key, title, ["dars"] if key == "dars" else ["self-training", "--strategy", key],
+                   ["pseudo"] if key == "mpt" else ["pseudo", "--strategy", key])
+                  for title, key in STRATEGIES.items()),
+                *((key, title, ["self-training", *options], None) for key, (title, options) in MORE.items()),
+            ]  # fmt: skip
+            for key, title, ssl, uda in cases:
+                for domain, method, end in (("eighth", ssl, EIGHTH + from_teacher), ("game", uda, GAME + from_judge)):
+                    if method is not None:
+                        name = f"{preset}-{domain}-{key}-{seed}"
+                        names[name], runs[name] = title, [*method, *end]
             for rate in RATES if preset == "notebook" else ():
                 name = f"{preset}-rate-{rate}-{seed}"
                 names[name] = f"lr {rate}"
-                runs[name] = ["pseudo", *GAME, "--lr", rate, "--init", f"runs/results/{judge}", *rest]
+                runs[name] = ["pseudo", *GAME, "--lr", rate, *from_judge]
     return runs, names
 
 

@@ -1,5 +1,6 @@
 """Images with a teacher's labels instead of their own, in one file for all processes and loader workers."""
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -57,11 +58,14 @@ def store_labels(dataset: SegmentationDataset, path: Path, labels: Callable[[], 
             shape = len(dataset), *dataset.size
             np.lib.format.open_memmap(part, "w+", np.uint8, shape).flush()
         distributed.broadcast(None)
-        stored = np.lib.format.open_memmap(part, "r+")
+        start = np.load(part, mmap_mode="r").offset  # of the array in the file
         share = range(distributed.rank(), len(dataset), distributed.world_size())
-        for index, plane in zip(share, labels(), strict=True):
-            stored[index] = plane
-        stored.flush()
+        with part.open("r+b") as file:  # no memory map: a full disk would end the process, Windows keep the name
+            for index, plane in zip(share, labels(), strict=True):
+                file.seek(start + index * plane.numel())
+                file.write(np.asarray(plane, np.uint8).tobytes())
+            file.flush()
+            os.fsync(file.fileno())
         distributed.any_process(False)  # all have written
         if distributed.rank() == 0:
             part.replace(path)

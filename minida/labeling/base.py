@@ -53,9 +53,7 @@ class LabelingStrategy(ABC):
 
         Raises: ValueError for another number of classes, or for what is no probability (logits, NaN).
         """
-        at_once = max(
-            1, 2**19 // max(1, probs[0, 0].numel())
-        )  # images: what a strategy needs beside its counts is small
+        at_once = max(1, 2**19 // max(1, probs.shape[-1] * probs.shape[-2]))  # images: little memory beside the counts
         for part in probs.split(at_once):
             score, predictions = self.scored(part)  # (b, H, W) each
             index = bin_of(self.doubt(score)).add_(predictions.int(), alpha=BINS)

@@ -51,6 +51,6 @@ def _from_file(name: str) -> type[LabelingStrategy]:
     except Exception as error:  # of a file of the user's, any
         raise ValueError(f"{file}: cannot be imported ({type(error).__name__}: {error}); correct it") from error
     kind = getattr(module, wanted, None)
-    if not (isinstance(kind, type) and issubclass(kind, LabelingStrategy)):
-        raise ValueError(f"{file} has no strategy {wanted!r}; expected a subclass of minida.labeling.LabelingStrategy")
+    if not (isinstance(kind, type) and issubclass(kind, LabelingStrategy)) or inspect.isabstract(kind):
+        raise ValueError(f"{file} has no strategy {wanted!r}; expected a subclass of LabelingStrategy, with a rule")
     return kind

@@ -1,7 +1,6 @@
 """A network's predictions on many images, labelled by a strategy in two passes and fixed memory."""
 
 from collections.abc import Iterable, Iterator
-from itertools import chain
 
 import torch
 from torch import Tensor
@@ -33,13 +32,11 @@ def label_images(
         mixed: predict in bfloat16.
     """
     strategy.reset()
-    total = 2 * len(batches)
-    with tqdm(chain(batches, batches), "label", total, unit="batch", leave=False, disable=not bar) as both:
-        for number, (images, _, ids) in enumerate(both):
-            if number == total // 2:
-                strategy.fit(progress)
-            probs = predict(model, images, flip, mixed)
-            if number < total // 2:
-                strategy.observe(probs)
-            else:
-                yield from strategy.label(probs, ids).to(torch.uint8).cpu()
+    with tqdm(desc="label", total=2 * len(batches), unit="batch", leave=False, disable=not bar) as shown:
+        for images, _, _ in batches:
+            strategy.observe(predict(model, images, flip, mixed))
+            shown.update()
+        strategy.fit(progress)  # also where a process has no image: the others wait for it
+        for images, _, ids in batches:
+            yield from strategy.label(predict(model, images, flip, mixed), ids).to(torch.uint8).cpu()
+            shown.update()

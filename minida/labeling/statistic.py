@@ -1,8 +1,9 @@
 """The statistic that every labelling strategy fits its thresholds to: integer counts, in fixed memory.
 
 Predictions are sorted into bins of *doubt*: 1 - confidence, or a normalised entropy; 0 is sure, 1 knows nothing. Bins
-are even in the fourth root of doubt, because half of all road pixels have less than 0.01 of it: there a bin is as wide
-as a float32 is exact, and nowhere wider than 0.0007. Counts of several images, or of several processes, just add up.
+are even in the log-odds of doubt, because confidences crowd: half of all road pixels have less than 0.01 of it, and
+where there are many classes an unsure network has more than 0.98. A bin is nowhere wider than 0.001, and next to 0 as
+fine as a float32. Counts of several images, or of several processes, just add up.
 """
 
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ import torch
 from torch import Tensor
 
 BINS = 6144  # 19 classes take 0.9 MB
-_FINE = 440  # bins up to here (doubt 2.6e-5) hold four float32 values or fewer
-_MARGIN = 0.002  # of a bin: more than the rounding of a fourth root, so a value is on the side where it was counted
+_A_UNIT, _LOW = 256, -17  # bins for one unit of log-odds; the lowest, less than the log-odds of 2^-24
+_FINE = 1860  # bins up to here (doubt 6e-5) hold four float32 values or fewer
+_ROUNDING = 8e-6  # relative, of odds computed in float32; more where 1 - doubt is small: a value stays on its side
 
 
 def bin_of(doubt: Tensor) -> Tensor:
     """Doubt in [0, 1], any shape -> int32 bin of each pixel."""
-    return doubt.clamp(min=0).sqrt_().sqrt_().mul_(BINS).clamp_(max=BINS - 1).int()
+    return doubt.clamp(0, 1).logit_().sub_(_LOW).mul_(_A_UNIT).clamp_(0, BINS - 1).int()
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,13 @@ class Counts:
         wanted = np.minimum(wanted, upto[:, -1])  # all of them, where fewer were predicted
         last = np.minimum((upto < wanted[:, None] - 1e-6).sum(1), BINS - 1)  # the bin in which the count is reached
         inside, before = self.bins[rows, last], upto[rows, last] - self.bins[rows, last]
-        beside = np.maximum(self.bins[rows, np.maximum(last - 1, 0)], self.bins[rows, np.minimum(last + 1, BINS - 1)])
+        beside = np.maximum(self.bins[rows, last - 1], self.bins[rows, np.minimum(last + 1, BINS - 1)])
         part = (wanted - before) / np.maximum(inside, 1)
         part[(inside > 4 * beside + 3) | (last < _FINE)] = 1
-        limit = ((last + part + _MARGIN) / BINS) ** 4
-        nothing = (wanted <= 0) | (upto[:, -1] == 0)
+        odds = np.exp(_LOW + (last + part) / _A_UNIT)
+        odds *= 1 + _ROUNDING * (1 + odds / 200)
+        limit = np.where(last + part >= BINS, 2, odds / (1 + odds))  # the last bin has no upper end
+        nothing = wanted <= 0
         return np.where(nothing, -np.inf, limit), np.where(nothing, 0, before + part * inside)
 
 

@@ -14,14 +14,14 @@ def fit_temperature(pairs: Iterable[tuple[Tensor, Tensor]], low: float = 0.25, h
 
     Args:
         pairs: (probs (B, C, H, W) at T = 1, labels (B, H, W)) of images the network was not trained on. Of each
-            pair at most some 4,000 labelled pixels are used, evenly spaced, so memory stays small.
+            pair at most 4,000 labelled pixels are used, evenly spaced, so memory stays small.
 
     Raises: ValueError where no pixel is labelled.
     """
     logs, truth = [], []
     for probs, labels in pairs:
         valid = (labels != IGNORE).flatten().nonzero()[:, 0]
-        valid = valid[:: max(1, len(valid) // 4000)]
+        valid = valid[:: -(-len(valid) // 4000) or 1]
         logs.append(probs.movedim(1, -1).flatten(0, -2)[valid].float().clamp(min=1e-30).log())  # (n, C)
         truth.append(labels.flatten()[valid])
     if not sum(map(len, truth)):

@@ -38,6 +38,7 @@ class SelfTraining(Adversarial):
             self.optimizers["model"] = make_optimizer(config, model)
         else:
             super().__init__(config, model)
+        self.labeler(np.ones(model.num_classes))  # a mistake in its options shows before the teacher's training
 
     @classmethod
     def defaults(cls, protocol: str) -> dict[str, Any]:
@@ -61,18 +62,21 @@ class SelfTraining(Adversarial):
         first, last = self.config.strength
         return first + (last - first) * (self.progress(number) or 0)
 
-    def pseudo_labels(self, number: int, unlabeled: Iterable, frequency: np.ndarray, bar: bool) -> Iterator[Tensor]:
-        """What the model, now a teacher, says of the unlabelled images: (H, W) uint8 each, in the loader's order.
-
-        `unlabeled` is gone through twice; `frequency` (C,) is the labelled set's (the prior of DARS).
-        """
+    def labeler(self, frequency: np.ndarray) -> LabelingStrategy:
+        """The strategy; `frequency` (C,) is the labelled set's, the prior of DARS."""
         config = self.config
-        strategy = self.strategy or make_strategy(
+        return self.strategy or make_strategy(
             config.strategy, num_classes=self.model.num_classes, class_frequency=frequency, ratio=config.ratio,
             cap=config.cap, temperature=config.temperature, seed=config.seed,
         )  # fmt: skip
-        mixed = config.precision == "bfloat16"
-        return label_images(self.model, strategy, unlabeled, self.progress(number), config.flip, mixed, bar)
+
+    def pseudo_labels(self, number: int, unlabeled: Iterable, frequency: np.ndarray, bar: bool) -> Iterator[Tensor]:
+        """What the model, now a teacher, says of the unlabelled images: (H, W) uint8 each, in the loader's order.
+
+        `unlabeled` is gone through twice; `frequency` as in `labeler`.
+        """
+        strategy, mixed = self.labeler(frequency), self.config.precision == "bfloat16"
+        return label_images(self.model, strategy, unlabeled, self.progress(number), self.config.flip, mixed, bar)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         if "discriminator" in self.networks:
