@@ -1,0 +1,103 @@
+"""Pure views of pseudo-labels: which pixels are believed, which of those are right, and bars for every class.
+
+Images and labels are as in `views`; IGNORE in pseudo-labels: not believed, in the truth: nobody knows.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from minida.types import IGNORE, PALETTE
+from minida.viz.views import VOID, colorize, outline, to_labels, to_rgb
+
+VIEWS = {  # and what their colours mean
+    "image": "What the network sees.",
+    "truth": "The true classes; nearly black where nobody knows. They judge; no strategy sees them.",
+    "prediction": "The most probable class of every pixel, before a strategy chooses.",
+    "believed": "In its class's colour: believed. Pale: not believed.",
+    "right or wrong": "Blue: believed and right. Orange with stripes: believed and wrong. Pale: not believed.",
+}
+RIGHT, WRONG, STRIPE = (0, 114, 178), (213, 94, 0), (90, 30, 0)  # blue; vermillion with dark stripes
+_INK, _QUIET = (34, 34, 34), (107, 107, 107)
+WIDTH, _ROW, _HEAD, _BAR = 960, 36, 46, 240  # pixels; shown at half that, so that small letters are sharp
+
+
+def pale(image) -> np.ndarray:
+    """(H, W, 3) uint8: the image in pale grey, a ground on which every class's colour stands out."""
+    grey = to_rgb(image).mean(axis=2, keepdims=True)
+    return (grey * 0.28 + 180).astype(np.uint8).repeat(3, 2)
+
+
+def believed_map(image, pseudo, palette: np.ndarray = PALETTE) -> np.ndarray:
+    """Believed pixels in their class's colour, the others as the image in pale grey."""
+    pseudo = to_labels(pseudo)
+    return np.where((pseudo == IGNORE)[..., None], pale(image), colorize(pseudo, palette))
+
+
+def verdict_map(image, pseudo, truth) -> np.ndarray:
+    """Believed and right: blue, the image shining through; believed and wrong: orange-red with dark stripes.
+
+    Not believed: the image in pale grey. Believed where the truth is IGNORE: nearly black.
+    """
+    pseudo, truth, picture = to_labels(pseudo), to_labels(truth), pale(image)
+    stripes = np.add.outer(*map(np.arange, truth.shape)) % 6 < 2
+    believed, wrong = pseudo != IGNORE, pseudo != truth
+    tinted = to_rgb(image)[believed].mean(axis=1, keepdims=True) * 0.45 + np.multiply(RIGHT, 0.6)
+    picture[believed] = tinted.astype(np.uint8)
+    picture[believed & wrong] = WRONG
+    picture[believed & wrong & stripes] = STRIPE
+    picture[believed & (truth == IGNORE)] = VOID
+    return picture
+
+
+def label_view(view: str, image, truth, predictions, pseudo, palette: np.ndarray = PALETTE) -> np.ndarray:
+    """One of VIEWS, each pixel repeated so often that the picture is about 960 wide; never made smaller."""
+    if view == "image":
+        picture = to_rgb(image)
+    elif view == "believed":
+        picture = believed_map(image, pseudo, palette)
+    elif view == "right or wrong":
+        picture = verdict_map(image, pseudo, truth)
+    else:
+        shown = truth if view == "truth" else predictions
+        picture = outline(colorize(shown, palette), shown)
+    zoom = max(1, round(WIDTH / picture.shape[1]))
+    return picture.repeat(zoom, 0).repeat(zoom, 1)
+
+
+def quality_bars(names: Sequence[str], palette: np.ndarray, coverage, accuracy) -> np.ndarray:
+    """A row of two bars for each name, twice as large as it is to be shown: (46 + 36 * rows, 960, 3) uint8.
+
+    Args:
+        names: of the rows: "all", then every class.
+        palette: (C, 3) colours of the classes.
+        coverage, accuracy: (1 + C,) shares, NaN where there is none.
+    """
+    canvas = Image.new("RGB", (WIDTH, _HEAD + _ROW * len(names)), "white")
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(24)
+    columns = (("coverage", coverage, _QUIET, 212), ("accuracy", accuracy, RIGHT, 600))
+    for row, name in enumerate(names):
+        top, middle = _HEAD + _ROW * row + 8, _HEAD + _ROW * (row + 0.5)
+        if row:
+            draw.rectangle((4, top - 1, 25, top + 20), tuple(palette[row - 1].tolist()), _QUIET)
+        absent = np.isnan(coverage[row]) and np.isnan(accuracy[row])
+        draw.text((38 if row else 4, middle), name, _QUIET if absent else _INK, font, "lm")
+        for title, values, colour, left in columns:
+            value = float(values[row])
+            draw.text((left + _BAR + 96, middle), "-" if np.isnan(value) else f"{value:.1%}", _INK, font, "rm")
+            if not row:
+                draw.text((left, _HEAD / 2), title, _QUIET, font, "lm")
+            if not np.isnan(value):
+                canvas.paste(_rest(title == "accuracy"), (left, top))
+                canvas.paste(colour, (left, top, left + round(_BAR * value), top + 20))
+    return np.asarray(canvas)
+
+
+@lru_cache
+def _rest(striped: bool) -> Image.Image:
+    """What a bar lies on: stripes, as of the wrong pixels in `verdict_map`, or plain grey."""
+    stripes = np.add.outer(np.arange(20), np.arange(_BAR)) % 12 < 4
+    picture = np.where(stripes[..., None], STRIPE, WRONG) if striped else np.full((20, _BAR, 3), 232)
+    return Image.fromarray(picture.astype(np.uint8))
