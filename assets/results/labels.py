@@ -22,7 +22,7 @@ STRATEGIES = {"ST": "st", "CBST": "cbst", "DA": "da", "DARS": "dars", "MPT": "mp
 RATES = ("0.16", "0.04", "0.0008")  # the report's 5e-2, 1.25e-2 and 2.5e-4, against 0.08 for its 2.5e-2
 MORE = {  # of ssl: name of a run -> variant, arguments
     "ts": ("DA + TS", ["--strategy", "da", "--temperature", "1.5"]),
-    "it": ("DARS + IT", ["--strategy", "dars", "--rounds", "2", "--ratio", "0.5,0.8", "--strength", "1,1.5"]),
+    "it": ("DARS + IT", ["--strategy", "dars", "--rounds", "2", "--ratio", "0.5,0.8", "--strength", "0.5,1"]),
 }
 
 
