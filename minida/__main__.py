@@ -92,12 +92,12 @@ def predict(options: argparse.Namespace) -> dict[str, Any]:
 def label(options: argparse.Namespace) -> dict[str, Any]:
     """Label a data set with what a network is sure of, by a strategy, and say how good that is."""
     metadata = read_metadata(options.model)
-    dataset = open_data(options.data, options.split, options.size or metadata.size)
-    if dataset.table.names != metadata.class_names:
-        raise ValueError(f"{options.data} has other classes than {options.model}; expected the same names")
-    prior = metadata.class_frequency
-    if options.prior:
-        prior = open_data(options.prior, "train", options.size or metadata.size).class_frequency()
+    wanted = [(options.data, options.split), (options.prior, "train")][: 1 + bool(options.prior)]
+    dataset, *labelled = (open_data(spec, split, options.size or metadata.size) for spec, split in wanted)
+    for opened in (dataset, *labelled):
+        if opened.table.names != metadata.class_names:
+            raise ValueError(f"{opened.spec} has other classes than {options.model}; expected the same names")
+    prior = labelled[0].class_frequency() if labelled else metadata.class_frequency
     given = {key: getattr(options, key) for key in LABEL if getattr(options, key) is not None}
     strategy = make_strategy(options.strategy, num_classes=metadata.num_classes, class_frequency=prior, **given)
     model, out = to_device(minida.load(options.model), resolve_device("auto")), Path(options.out)

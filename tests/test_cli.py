@@ -77,6 +77,32 @@ def test_adversarial_training_takes_its_options_and_needs_nothing_else(tmp_path,
     assert not (tmp_path / "no").exists()
 
 
+def test_self_training_takes_its_options(tmp_path, capsys):
+    command = ["train", "dars", "--preset", "smoke", "--source", "minicity:game?n=4", "--target", "minicity:real?n=4"]
+    command += ["--size", "32x64", "--steps", "1"]
+    code, record = answer(
+        capsys, *command, "--strategy", "st", "--ratio", "0.2,0.5", "--cap", "0.8", "--temperature", "1.5", "--flip",
+        "--rounds", "2", "--strength", "1,1.5", "--student", "continue", "--out", str(tmp_path / "run"),
+    )  # fmt: skip
+    expected = {"strategy": "st", "ratio": [0.2, 0.5], "cap": 0.8, "temperature": 1.5, "flip": True, "rounds": 2}
+    expected |= {"strength": [1, 1.5], "student": "continue", "discriminator": "none"}
+    assert code == 0 and {key: record[key] for key in expected} == expected
+    assert len(record["coverage"]) == 2
+    code, record = answer(capsys, *command, "--ratio", "0.5", "--strength", "2", "--out", str(tmp_path / "one"))
+    assert code == 0 and (record["ratio"], record["strength"]) == ([0.5, 0.5], [2, 2])
+    assert (record["strategy"], record["flip"], record["rounds"]) == ("dars", False, 1)
+    for wrong, line in (
+        (["--ratio", "half"], "'half,half' is no range; expected LOW,HIGH, such as 0.5,2"),
+        (["--ratio", "1.5"], "ratio is (1.5, 1.5); expected shares, such as 0.2,0.5"),
+        (["--strategy", "darz"], "unknown strategy 'darz'; did you mean 'dars'? (or FILE.py:CLASS)"),
+    ):
+        assert refused(capsys, *command, *wrong, "--out", str(tmp_path / "no")).endswith(line)
+    assert "rounds is 2, but supervised does not use it" in refused(capsys, "train", "supervised", "--rounds", "2")
+    assert "flip is True, but adversarial does not" in refused(capsys, "train", "adversarial", "--flip")
+    line = refused(capsys, "train", "adversarial", "--discriminator", "none", "--out", str(tmp_path / "no"))
+    assert line == "minida: discriminator is 'none'; adversarial needs fcd or dsc" and not (tmp_path / "no").exists()
+
+
 def test_predict_writes_label_maps_at_the_images_own_size(run, tmp_path, capsys):
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -234,7 +260,7 @@ def test_mistakes_in_bench_and_export_get_one_line(run, tmp_path, capsys, monkey
     )
 
 
-@pytest.mark.parametrize("verb", ["train", "evaluate", "predict", "bench", "export", "info"])
+@pytest.mark.parametrize("verb", ["train", "evaluate", "predict", "label", "bench", "export", "info"])
 def test_every_verb_has_help_with_an_example(verb, capsys):
     with pytest.raises(SystemExit) as stop:
         main([verb, "--help"])

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -83,6 +84,30 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
     assert first["folder"] == second["folder"] and not (tmp_path / "normed-1").exists()
     assert first["statistics"] == second["statistics"]
     assert json.loads((tmp_path / "plain" / "result.json").read_text())["processes"] == 2
+
+
+def test_two_processes_label_as_one_and_learn_from_it(tmp_path: Path) -> None:
+    first, second, alone = both("labelling", tmp_path)
+    assert (first["share"], second["share"], alone["share"]) == (4, 3, 7)  # batches of 2 of 7, 6 and 13 images
+    ours, single = (np.load(folder / "labels.npy") for folder in (tmp_path, tmp_path / "one"))
+    assert 0.04 < (single != minida.IGNORE).mean() < 0.6
+    np.testing.assert_array_equal(ours, single)
+    assert first["last"] == second["last"] == single[12].tolist() and first["images"] == second["images"] == 13
+    assert first["quality"] == second["quality"] == alone["quality"] and alone["quality"]["images"] == 13
+    names = [[file.name for file in sorted((folder / "pngs").iterdir())] for folder in (tmp_path, tmp_path / "one")]
+    assert names[0] == names[1] == [*(f"{number:05d}.png" for number in range(13)), "quality.json"]
+    for name in names[0]:
+        assert (tmp_path / "pngs" / name).read_bytes() == (tmp_path / "one" / "pngs" / name).read_bytes()
+    assert (first["single"], second["single"], alone["single"]) == (1, 0, 1)  # nobody waits for who has none
+    for mine, theirs, one in zip(first["history"], second["history"], alone["history"], strict=True):
+        assert mine["loss"] == theirs["loss"] == pytest.approx(one["loss"], abs=1e-4)
+        assert ("pseudo" in mine) == (mine["step"] > 3)
+    # the teachers differ by rounding, so a pixel at a threshold may fall on its other side
+    ours, single = (np.load(folder / "dars" / "pseudo-labels-1.npy") for folder in (tmp_path, tmp_path / "one"))
+    assert (ours == single).mean() > 0.999
+    ours, single = (load_file(folder / "dars" / "model.safetensors") for folder in (tmp_path, tmp_path / "one"))
+    for key, value in single.items():
+        torch.testing.assert_close(ours[key], value, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(

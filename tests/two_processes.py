@@ -16,7 +16,10 @@ from torch import nn
 
 from minida import distributed, evaluation
 from minida.__main__ import main
-from minida.data import Augmentation, TrainingBatches
+from minida.data import Augmentation, TrainingBatches, evaluation_batches
+from minida.data.pseudo import store_labels
+from minida.inference import label_dataset
+from minida.labeling import DARS, label_images
 from minida.losses import cross_entropy
 from minida.methods import Supervised
 from minida.metrics import ConfusionMatrix
@@ -95,6 +98,31 @@ def training(folder):
     }
 
 
+def labelling(folder):
+    """A teacher's labels in one file, the verb's, of one image for both, and a run that learns from them."""
+    norm = nn.BatchNorm2d
+    with distributed.process_group():
+        torch.manual_seed(0)
+        teacher, data = minida.BiSeNet(19, "slim"), minida.data.MiniCity("real", size=(32, 64), n=13)
+        data.spec, batches = "streets", evaluation_batches(data, batch_size=2, with_labels=False)
+        stored = store_labels(
+            data, folder / "labels.npy", lambda: label_images(teacher, DARS([1] * 19, 0.9), batches, bar=False)
+        )
+        found = {"share": len(list(batches)), "last": stored.labels(12).tolist(), "images": len(stored)}
+        store_labels(data, folder / "labels.npy", None)  # whole already: no process labels
+        found["quality"] = label_dataset(
+            teacher, DARS([1] * 19, 0.9), data, range(1, 20), folder / "pngs", False, False
+        )
+        single = evaluation_batches(minida.data.MiniCity("real", size=(32, 64), n=1), with_labels=False)
+        found["single"] = len(list(label_images(teacher, DARS([1] * 19, 0.9), single, bar=False)))
+        nn.BatchNorm2d = NoNorm
+        options = {**SHORT, "source": "minicity:game?n=13", "target": "minicity:real?n=13", "steps": 3}
+        result = minida.train("dars", "smoke", out=folder / "dars", ratio=0.4, **options)
+        found["history"] = result.history
+    nn.BatchNorm2d = norm
+    return found
+
+
 def breaking(way, folder):
     """A run in which process 1 fails at step 3: by an error, killed, or all of them interrupted."""
     plain, calls = Supervised.step, []
@@ -116,5 +144,5 @@ if __name__ == "__main__":
     way, folder = sys.argv[1], Path(sys.argv[2])
     if way in ("error", "killed", "stopped"):
         sys.exit(breaking(way, folder))
-    found = {"parts": parts, "training": training}[way](folder)
+    found = {"parts": parts, "training": training, "labelling": labelling}[way](folder)
     (folder / f"{way}-{os.environ.get('RANK', 'alone')}.json").write_text(json.dumps(found))

@@ -7,14 +7,15 @@ import pytest
 import torch
 
 from minida import teach
-from minida.losses import SOURCE, TARGET, domain_loss
-from minida.metrics import ConfusionMatrix
+from minida.labeling import DARS, MedianConfidence
+from minida.losses import SOURCE, TARGET, cross_entropy, domain_loss
+from minida.metrics import ConfusionMatrix, PseudoLabelQuality
 from minida.models import DISCRIMINATORS
 from minida.models.bisenet import AttentionRefinement, BiSeNet
 from minida.teach.checks import _close, _exercises, _run
 from minida.types import IGNORE
 
-EXERCISES = _exercises("00") | _exercises("01") | _exercises("02")
+EXERCISES = _exercises("00") | _exercises("01") | _exercises("02") | _exercises("03") | _exercises("05")
 MISTAKES = [(id, name) for id, task in EXERCISES.items() for name in task.mistakes]
 GOES_ON = "The notebook goes on with the library's own function.\n"
 
@@ -132,6 +133,51 @@ def test_the_game_of_notebook_02_agrees_with_the_library():
     mean, variance = EXERCISES["02.statistics"].solution(*parts)
     torch.testing.assert_close(mean, torch.cat((a, b)).mean(0))
     torch.testing.assert_close(variance, torch.cat((a, b)).var(0, correction=0))
+
+
+def test_distribution_alignment_of_notebook_05_agrees_with_the_library():
+    kl, quotas, align, share = (EXERCISES[f"05.{name}"].solution for name in ("kl", "quotas", "align", "share"))
+    probs = (3 * torch.randn(4, 5, 30, 40, generator=torch.Generator().manual_seed(0))).softmax(1)
+    probs[:, :2] = probs[:, :2] * 8
+    probs = (probs / probs.sum(1, keepdim=True) * 100).round() / 100  # ties
+    prior, truth = torch.tensor([1.0, 5.0, 2.0, 2.0, 1.0]), torch.zeros(4, 30, 40, dtype=torch.long)
+    strategy, quality = DARS(prior.tolist(), ratio=0.4), PseudoLabelQuality(5)
+    strategy.observe(probs)
+    limit, keep = strategy.fit()
+    confidences, predictions = (part.flatten() for part in probs.max(1))
+    wanted = quotas(prior, 0.4, torch.bincount(predictions, minlength=5).float())
+    limits = align(confidences, predictions, wanted.ceil().int())
+    torch.testing.assert_close(limits, limit, atol=2e-3, rtol=0)
+    reached = torch.tensor([((predictions == c) & (confidences >= t)).sum() for c, t in enumerate(limits)])
+    torch.testing.assert_close(share(wanted, reached), keep, atol=0.03, rtol=0)
+    quality.update(strategy.label(probs), truth)
+    assert kl(prior.double(), torch.tensor(quality.shares())).item() == pytest.approx(quality.kl(prior.numpy()))
+
+
+def test_the_rule_of_notebook_03_agrees_with_the_library():
+    generator = torch.Generator().manual_seed(3)
+    probs = (4 * torch.randn(3, 6, 40, 41, generator=generator)).softmax(1)
+    probs[:, 2] = 0  # an absent class
+    probs /= probs.sum(1, keepdim=True)
+    confidence, prediction = probs.max(1)
+    strategy = MedianConfidence(6, cap=0.8)
+    strategy.observe(probs)
+    ours = EXERCISES["03.thresholds"].solution(confidence, prediction, 6, 0.8)
+    torch.testing.assert_close(strategy.fit().score, ours, atol=2e-3, rtol=0)
+    score = strategy.thresholds.score
+    score[0] = confidence[prediction == 0][7]  # a pixel exactly at its threshold
+    pseudo = EXERCISES["03.believe"].solution(confidence, prediction, score)
+    assert torch.equal(pseudo, strategy.label(probs))
+    truth = torch.randint(0, 6, pseudo.shape, generator=generator)
+    truth[:, :5] = IGNORE
+    quality = PseudoLabelQuality(6)
+    quality.update(pseudo, truth)
+    wanted = (quality.coverage().overall, quality.accuracy().overall)
+    assert EXERCISES["03.coverage"].solution(pseudo, truth) == pytest.approx(wanted)
+    for given in (pseudo, torch.full_like(pseudo, IGNORE)):
+        wanted = 0.1 * torch.tensor(0.7) + cross_entropy(probs.log().clamp(min=-30), given)
+        ours = EXERCISES["03.loss"].solution(torch.tensor(0.7), probs.log().clamp(min=-30), given, 0.1)
+        torch.testing.assert_close(ours, wanted)
 
 
 def test_close():
