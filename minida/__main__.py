@@ -99,10 +99,11 @@ def label(options: argparse.Namespace) -> dict[str, Any]:
             raise ValueError(f"{opened.spec} has other classes than {options.model}; expected the same names")
     prior = labelled[0].class_frequency() if labelled else metadata.class_frequency
     given = {key: getattr(options, key) for key in LABEL if getattr(options, key) is not None}
-    strategy = make_strategy(options.strategy, num_classes=metadata.num_classes, class_frequency=prior, **given)
+    asked = {"num_classes": metadata.num_classes, "class_frequency": prior, **given}
+    strategy = make_strategy(options.strategy, frozenset(given), **asked)
     model, out = to_device(minida.load(options.model), resolve_device("auto")), Path(options.out)
-    if out.exists() and any(out.iterdir()):
-        raise ValueError(f"{out} is not empty; choose another --out")
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ValueError(f"{out} is no empty folder; choose another --out")
     found = label_dataset(model, strategy, dataset, prior, out, options.flip, not options.json)
     if not options.json and distributed.rank() == 0:
         right = f", {100 * found['accuracy']:.1f} % of those right" if "accuracy" in found else ""

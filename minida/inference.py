@@ -125,10 +125,10 @@ def predict_files(
     return {"images": images, **rates}
 
 
-def write_palette_png(path: Path, labels: np.ndarray) -> None:
+def write_palette_png(path: Path, labels: np.ndarray, colours: np.ndarray = PALETTE) -> None:
     """(H, W) uint8 training ids as a PNG whose values they are, in the classes' colours; IGNORE is black."""
     picture = Image.fromarray(labels, mode="P")
-    picture.putpalette(np.pad(PALETTE, ((0, 256 - len(PALETTE)), (0, 0))).flatten().tolist())
+    picture.putpalette(np.pad(colours, ((0, 256 - len(colours)), (0, 0))).flatten().tolist())
     write_atomically(path, lambda part: picture.save(part, "png"))
 
 
@@ -146,7 +146,7 @@ def label_dataset(
     batches = evaluation_batches(dataset, with_labels=False)
     share = range(distributed.rank(), len(dataset), distributed.world_size())
     for index, labels in zip(share, label_images(model, strategy, batches, 0.0, flip, mixed, progress), strict=True):
-        write_palette_png(out / f"{dataset.image_name(index)}.png", labels.numpy())
+        write_palette_png(out / f"{dataset.image_name(index)}.png", labels.numpy(), dataset.table.palette)
         truth = resize_labels(dataset.labels(index), dataset.size) if truthful else torch.full_like(labels, IGNORE)
         quality.update(labels, truth)
     quality.merge()
@@ -155,7 +155,7 @@ def label_dataset(
     report["kl"] = quality.kl(prior)
     per_class = {"share": quality.shares()}
     if truthful:
-        report |= {"kl_to_truth": quality.kl(dataset.class_frequency()), "accuracy": accuracy.overall}
+        report |= {"kl_to_truth": quality.kl(quality.counts.sum(0)[:-1]), "accuracy": accuracy.overall}
         per_class |= {"coverage": covered.per_class, "accuracy": accuracy.per_class}
     report["classes"] = {
         name: {key: float(values[c]) for key, values in per_class.items()} for c, name in enumerate(names)

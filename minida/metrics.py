@@ -76,7 +76,7 @@ class PseudoLabelQuality:
     def update(self, pseudo: Tensor, truth: Tensor) -> None:
         """Add pixels: two integer tensors of one shape, classes in [0, C) or IGNORE. Raises: ValueError."""
         c = self.num_classes
-        if any(bool(((labels >= c) & (labels != IGNORE)).any()) for labels in (pseudo, truth)):
+        if any(bool((((labels < 0) | (labels >= c)) & (labels != IGNORE)).any()) for labels in (pseudo, truth)):
             raise ValueError(f"pseudo-labels or labels outside 0..{c - 1}; expected class numbers or {IGNORE}")
         matrix = ConfusionMatrix(c + 1)
         matrix.update(*(labels.long().where(labels != IGNORE, c) for labels in (pseudo, truth)))
@@ -105,6 +105,8 @@ class PseudoLabelQuality:
 
         Source: He et al., ICCV 2021 (DARS), Eq. 2; the smoothing is ours, for classes that were never given.
         """
+        if not np.sum(prior) > 0:
+            return float("nan")
         first, second = (np.asarray(part, np.float64) / np.sum(part) + 1e-6 for part in (prior, self.shares()))
         first, second = first / first.sum(), second / second.sum()
         return float((first * np.log(first / second)).sum())

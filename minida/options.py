@@ -72,7 +72,7 @@ TRAIN: dict[str, tuple[Callable | None, str]] = {
 
 
 LABEL: dict[str, tuple[Callable, str]] = {
-    "ratio": (shares, "share of the pixels to label, of st, cbst, da, dars, such as 0.2"),
+    "ratio": (float, "share of the pixels to label, of st, cbst, da, dars, such as 0.2"),
     "threshold": (float, "confidence from which st believes, instead of a ratio"),
     "cap": (float, "confidence from which mpt believes whatever the median is"),
     "alpha0": (float, "share of the pixels that entropy drops"),

@@ -144,7 +144,7 @@ class Trainer:
             self.seconds += time.perf_counter() - started
         augmentation = Augmentation(
             config.size, scale=config.scale, jitter=config.jitter, blur=config.blur, noise=config.noise,
-            fill=self.method.uses_target, strength=self.method.augmentation_strength(number),
+            fill=self.method.fills_crops, strength=self.method.augmentation_strength(number),
         )  # fmt: skip
         return TrainingBatches(
             self.data.source, target, batch_size=config.batch_size, augmentation=augmentation, seed=config.seed,

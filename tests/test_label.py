@@ -11,7 +11,7 @@ from PIL import Image
 import minida
 from minida.__main__ import main
 from minida.data import normalise
-from minida.data.base import SegmentationDataset
+from minida.data.base import SegmentationDataset, resize_labels
 from minida.inference import label_dataset, write_palette_png
 from minida.labeling import DARS, Confidence, predict
 from minida.storage import read_metadata, save_model
@@ -91,7 +91,7 @@ def test_the_pngs_are_the_strategys_labels(model, folder, tmp_path, capsys, exac
     half = float(predict(minida.load(model), images).amax(1).median())
     cases = (
         ("dars", ["--ratio", "0.3", "--seed", "5"], DARS(prior, 0.3, seed=5)),
-        ("dars", ["--ratio", "0.2,0.9", "--flip", "--temperature", "2"], DARS(prior, 0.2, temperature=2.0)),
+        ("dars", ["--ratio", "0.2", "--flip", "--temperature", "2"], DARS(prior, 0.2, temperature=2.0)),
         ("st", ["--threshold", str(half)], Confidence(19, threshold=half)),
         ("dars", ["--prior", spec, "--ratio", "0.4"], DARS(data.class_frequency(), 0.4)),
     )
@@ -152,7 +152,9 @@ def test_the_numbers_by_hand(model, folder, tmp_path, capsys, exact):
 
 
 def all_labels(folder):
-    return [np.array(Image.open(file)) for file in (folder / "labelled" / "labels").glob("*.png")]
+    """At the size that the network sees, which is what is judged."""
+    files = (folder / "labelled" / "labels").glob("*.png")
+    return [resize_labels(torch.from_numpy(np.array(Image.open(file))).long(), SIZE).numpy() for file in files]
 
 
 def test_without_labels_it_says_what_it_can(model, folder, tmp_path, capsys, exact):
@@ -189,13 +191,13 @@ def test_mistakes_get_one_line(model, folder, tmp_path, capsys):
         "minida: unknown strategy 'darz'; did you mean 'dars'? (or FILE.py:CLASS)"
     )
     assert "give one of both, such as threshold=0.9" in refused(capsys, *arguments, "st", "--out", out)
-    assert "ratio is (2.0, 2.0); expected a share" in refused(capsys, *arguments, "dars", "--ratio", "2", "--out", out)
-    assert "'a,b' is no range" in refused(capsys, *arguments, "dars", "--ratio", "a,b", "--out", out)
+    assert "ratio is 2.0; expected a share" in refused(capsys, *arguments, "dars", "--ratio", "2", "--out", out)
+    assert "invalid float value: 'a,b'" in refused(capsys, *arguments, "dars", "--ratio", "a,b", "--out", out)
     assert "arguments are required: --strategy" in refused(capsys, model, "--data", spec, "--out", out)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
     line = refused(capsys, *arguments, "dars", "--out", tmp_path / "full")
-    assert line == f"minida: {tmp_path / 'full'} is not empty; choose another --out"
+    assert line == f"minida: {tmp_path / 'full'} is no empty folder; choose another --out"
     assert [file.name for file in (tmp_path / "full").iterdir()] == ["mine.txt"]
     foreign = tmp_path / "foreign"
     for part in ("images", "labels"):
@@ -240,3 +242,27 @@ def test_the_truth_is_read_for_the_report_alone(model, tmp_path):
     assert data.read[:3] == [0, 1, 2] and sorted(file.stem for file in tmp_path.glob("*.png")) == [
         "00000", "00001", "00002",
     ]  # fmt: skip
+
+
+def test_names_keep_their_folders_and_dots(model, tmp_path, capsys):
+    for name in ("a/0", "b/0", "frame.1", "frame.2"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", SIZE[::-1]).save(tmp_path / "images" / f"{name}.png")
+    answer(capsys, model, "--data", f"folder:{tmp_path}", "--strategy", "mpt", "--out", tmp_path / "out")
+    found = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png"))
+    assert found == ["a/0.png", "b/0.png", "frame.1.png", "frame.2.png"]
+
+
+def test_a_truth_that_says_nothing(model, tmp_path, capsys):
+    for part, mode in (("images", "RGB"), ("labels", "L")):
+        (tmp_path / part).mkdir()
+        Image.new(mode, SIZE[::-1], 255 if mode == "L" else None).save(tmp_path / part / "0.png")
+    given = ["--data", f"folder:{tmp_path}", "--strategy", "mpt", "--out", tmp_path / "out"]
+    found = answer(capsys, model, *given)
+    assert found["accuracy"] is None and found["kl_to_truth"] is None and (tmp_path / "out" / "quality.json").exists()
+
+
+def test_an_option_of_another_strategy_is_refused(model, folder, tmp_path, capsys):
+    given = [model, "--data", f"folder:{folder / 'alone'}", "--strategy", "dars", "--cap", "0.5"]
+    line = refused(capsys, *given, "--out", tmp_path / "out")
+    assert line == "minida: cap is no option of strategy 'dars'; leave it out" and not (tmp_path / "out").exists()

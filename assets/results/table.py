@@ -36,6 +36,7 @@ VARIANTS = {  # of labels.json, in the table's order
     "supervised": "teacher: supervised on the labelled part", "adversarial": "teacher: adversarial, DSC",
     "trained on": "teacher, trained on as long, no pseudo-labels", "ST": "ST", "MPT": "MPT", "CBST": "CBST",
     "DA": "DA", "DA + TS": "DA + TS", "DARS": "DARS", "DARS + IT": "DARS + IT (two rounds)",
+    "trained on twice": "teacher, trained on as long as IT, no pseudo-labels",
 }  # fmt: skip
 
 

@@ -49,7 +49,7 @@ class SegmentationDataset(Dataset, ABC):
         return index
 
     def image_name(self, index: int) -> str:
-        """What files that are made of this image are called."""
+        """What a file that is made of this image is called, without its ending: unique, perhaps with folders."""
         return f"{self.image_id(index):05d}"
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:

@@ -109,6 +109,7 @@ class PairedFiles(SegmentationDataset):
         self.name = f"{self.root.name} ({split})"
         self.pairs: list[tuple[Path, Path | None]] = []
         self.numbers: list[int] = []  # of each pair in the whole split
+        self.names: list[str] = []
         self._problems: list[str] = []
         self._skipped: dict[str, str] = {}  # name of a pair of unlike sizes -> what is wrong with it
         self._rows: dict[str, dict[int, int]] = {}  # of each prepared kind: index -> row of its arrays
@@ -142,6 +143,7 @@ class PairedFiles(SegmentationDataset):
         pairs = [(images[key], labels[key]) for key in keys]
         self.numbers = self._choose(keys, pairs, choice)
         self.pairs = [pairs[number] for number in self.numbers]
+        self.names = [keys[number] for number in self.numbers]  # as below the folder, without what ends every name
 
     def _choose(self, keys: list[str], pairs: list[tuple[Path, Path]], choice: Choice) -> list[int]:
         """Numbers of the chosen pairs, in order. Where pairs are skipped, no more headers than needed are read."""
@@ -209,7 +211,7 @@ class PairedFiles(SegmentationDataset):
         return self.numbers[index]
 
     def image_name(self, index: int) -> str:
-        return self.pairs[index][0].name.removesuffix(self.image_ending).partition(".")[0]
+        return self.names[index]
 
     def __getstate__(self) -> dict:
         """A worker process is sent no array: it opens the cache again, or makes those of a small set itself."""

@@ -52,12 +52,16 @@ def store_labels(dataset: SegmentationDataset, path: Path, labels: Callable[[], 
     Of several processes each writes its share, in the order of `evaluation_batches`; they need one file system. A
     file that is there already is kept: it is complete, because it gets its name last.
     """
-    if not distributed.broadcast(path.exists()):
+    if not distributed.broadcast(distributed.rank() == 0 and path.exists()):
         part = path.with_name(f".{path.name}.part")
         if distributed.rank() == 0:
             shape = len(dataset), *dataset.size
             np.lib.format.open_memmap(part, "w+", np.uint8, shape).flush()
         distributed.broadcast(None)
+        if not part.exists():
+            raise ValueError(
+                f"{part} cannot be seen by process {distributed.rank()}; put the run folder on a shared disk"
+            )
         start = np.load(part, mmap_mode="r").offset  # of the array in the file
         share = range(distributed.rank(), len(dataset), distributed.world_size())
         with part.open("r+b") as file:  # no memory map: a full disk would end the process, Windows keep the name

@@ -58,14 +58,17 @@ class LabelingStrategy(ABC):
             score, predictions = self.scored(part)  # (b, H, W) each
             index = bin_of(self.doubt(score)).add_(predictions.int(), alpha=BINS)
             counts = torch.bincount(index.flatten(), minlength=self.num_classes * BINS)
-            self.counts = counts if self.counts is None else self.counts.add_(counts.to(self.counts.device))
+            self.counts = counts if self.counts is None else self.counts + counts.to(self.counts.device)
 
     def fit(self, progress: float = 0.0) -> Thresholds:
         """Turn all that was observed, by all processes, into thresholds."""
         counts = torch.zeros(self.num_classes * BINS, dtype=torch.long) if self.counts is None else self.counts
         bins = distributed.total(counts.cpu()).numpy().reshape(self.num_classes, BINS)
-        score, keep = self.rule(Counts(bins), progress)
-        self.thresholds = Thresholds(*(torch.as_tensor(part).float().clone() for part in (score, keep)))
+        rule = [torch.as_tensor(part).float().clone() for part in self.rule(Counts(bins), progress)]
+        if [tuple(part.shape) for part in rule] != 2 * [(self.num_classes,)]:
+            shapes = " and ".join(str(tuple(part.shape)) for part in rule)
+            raise ValueError(f"{type(self).__name__}.rule gives {shapes}; expected score and keep, (C,) each")
+        self.thresholds = Thresholds(*rule)
         return self.thresholds
 
     def label(self, probs: Tensor, ids: Tensor | None = None) -> Tensor:
@@ -130,7 +133,7 @@ def _of_class(values: Tensor, predictions: Tensor) -> Tensor:
 def uniform(seed: int, ids: Tensor, like: Tensor) -> Tensor:
     """A number in [0, 1) for each pixel of (B, H, W) `like`, from (seed, image number, place) alone: a hash."""
     ids = ids.to(like.device).long()[:, None]  # (B, 1)
-    place = torch.arange(like[0].numel(), device=like.device)[None]  # (1, H * W)
+    place = torch.arange(like.shape[1] * like.shape[2], device=like.device)[None]  # (1, H * W)
     key = _mixed(_mixed(_mixed(torch.full_like(ids, seed)) + ids) + place)  # (B, H * W)
     return (key & 0xFFFFFF).float().div_(1 << 24).view(like.shape)
 

@@ -3,6 +3,7 @@
 import difflib
 import importlib.util
 import inspect
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,20 +21,28 @@ STRATEGIES = {
 }  # fmt: skip
 
 
-def make_strategy(name: str, **given: Any) -> LabelingStrategy:
+def make_strategy(name: str, only: frozenset[str] = frozenset(), **given: Any) -> LabelingStrategy:
     """A strategy of STRATEGIES, or of a file: "my_file.py:MyStrategy".
 
     `given` is whatever a strategy may ask for (num_classes, class_frequency, ratio, cap, seed, temperature, …); each
-    takes what its constructor names, and seed and temperature where it passes `**options` on.
-    Raises: ValueError for an unknown name, or a file without such a class.
+    takes what its constructor names, and seed and temperature where it passes `**options` on. What is in `only` was
+    asked for by a person, so it has to be taken. Raises: ValueError for an unknown name, a file without such a class,
+    a constructor that wants something else.
     """
     kind = STRATEGIES.get(name) or _from_file(name)
-    asked = inspect.signature(kind).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in asked.values()):
-        asked = {*asked, "seed", "temperature"}
-    if "threshold" in asked and given.get("threshold") is not None:
-        given["ratio"] = None  # one of both
-    return kind(**{key: value for key, value in given.items() if key in asked})
+    parameters = inspect.signature(kind).parameters
+    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    asked = {*parameters, "seed", "temperature"} if open_ended else {*parameters}
+    if unknown := sorted(only - asked):
+        raise ValueError(f"{unknown[0]} is no option of strategy {name!r}; leave it out")
+    try:
+        made = kind(**{key: value for key, value in given.items() if key in asked})
+    except TypeError as error:
+        known = ", ".join(sorted(given))
+        raise ValueError(f"strategy {name!r} cannot be made ({error}); it can ask for {known}") from None
+    if not hasattr(made, "num_classes"):
+        raise ValueError(f"strategy {name!r} did not call super().__init__(num_classes); add it to its constructor")
+    return made
 
 
 def _from_file(name: str) -> type[LabelingStrategy]:
@@ -46,6 +55,7 @@ def _from_file(name: str) -> type[LabelingStrategy]:
         raise ValueError(f"{file}: no such file; expected FILE.py:CLASS, such as my_file.py:MyStrategy")
     spec = importlib.util.spec_from_file_location(Path(file).stem, file)
     module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(spec.name, module)  # dataclasses look their module up
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # of a file of the user's, any

@@ -17,7 +17,13 @@ class Confidence(LabelingStrategy):
         threshold, ratio: one of both. A ratio may be a pair: it then grows from the first to the second.
     """
 
-    def __init__(self, num_classes: int, threshold: float | None = None, ratio=None, **options) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        threshold: float | None = None,
+        ratio: float | tuple[float, float] | None = None,
+        **options,
+    ) -> None:
         super().__init__(num_classes, **options)
         if (threshold is None) == (ratio is None):
             raise ValueError(f"threshold is {threshold}, ratio {ratio}; give one of both, such as threshold=0.9")

@@ -34,7 +34,7 @@ class DARS(LabelingStrategy):
     ) -> None:  # fmt: skip
         frequency = np.asarray(class_frequency, np.float64)
         if frequency.ndim != 1 or not (np.isfinite(frequency).all() and (frequency >= 0).all() and frequency.any()):
-            raise ValueError(f"class_frequency is {class_frequency!r}; expected (C,) numbers from 0 up, not all 0")
+            raise ValueError(f"class_frequency is {frequency.tolist()}; expected (C,) numbers from 0 up, not all 0")
         super().__init__(len(frequency), seed, **options)
         self.prior, self.ratio, self.sample = frequency / frequency.sum(), share("ratio", ratio), sample
 

@@ -26,6 +26,6 @@ class MedianConfidence(LabelingStrategy):
         self.cap = cap
 
     def rule(self, seen: Counts, progress: float) -> Thresholds:
-        limit, _ = seen.limit(seen.total / 2)
+        limit, _ = seen.limit(np.ceil(seen.total / 2))
         median = confidence(limit)  # (C,) inf for an absent class
         return Thresholds(median.clamp(max=self.cap).where(median.isfinite(), median), np.ones(self.num_classes))

@@ -51,7 +51,7 @@ class Counts:
         inside, before = self.bins[rows, last], upto[rows, last] - self.bins[rows, last]
         beside = np.maximum(self.bins[rows, last - 1], self.bins[rows, np.minimum(last + 1, BINS - 1)])
         part = (wanted - before) / np.maximum(inside, 1)
-        part[(inside > 4 * beside + 3) | (last < _FINE)] = 1
+        part[(inside > 4 * beside + 3) | (last < _FINE) | (last == BINS - 1)] = 1
         odds = np.exp(_LOW + (last + part) / _A_UNIT)
         odds *= 1 + _ROUNDING * (1 + odds / 200)
         limit = np.where(last + part >= BINS, 2, odds / (1 + odds))  # the last bin has no upper end

@@ -14,7 +14,7 @@ def fit_temperature(pairs: Iterable[tuple[Tensor, Tensor]], low: float = 0.25, h
 
     Args:
         pairs: (probs (B, C, H, W) at T = 1, labels (B, H, W)) of images the network was not trained on. Of each
-            pair at most 4,000 labelled pixels are used, evenly spaced, so memory stays small.
+            pair at most 4,000 labelled pixels are used, evenly spaced, and kept.
 
     Raises: ValueError where no pixel is labelled.
     """
@@ -23,7 +23,7 @@ def fit_temperature(pairs: Iterable[tuple[Tensor, Tensor]], low: float = 0.25, h
         valid = (labels != IGNORE).flatten().nonzero()[:, 0]
         valid = valid[:: -(-len(valid) // 4000) or 1]
         logs.append(probs.movedim(1, -1).flatten(0, -2)[valid].float().clamp(min=1e-30).log())  # (n, C)
-        truth.append(labels.flatten()[valid])
+        truth.append(labels.flatten()[valid].to(probs.device))
     if not sum(map(len, truth)):
         raise ValueError("no labelled pixel to fit a temperature on; give (probs, labels) with labels")
     logits, target = torch.cat(logs).T[None, :, :, None], torch.cat(truth)[None, :, None]  # (1, C, N, 1), (1, N, 1)

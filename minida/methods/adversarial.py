@@ -27,7 +27,7 @@ from minida.types import Batch, SegmentationOutput
 class Adversarial(Method):
     """Two updates a step: the segmentation network against a frozen discriminator, then the discriminator."""
 
-    uses_target = True
+    uses_target = fills_crops = True
     options = (
         "discriminator", "discriminator_width", "discriminator_optimizer", "discriminator_lr", "lambda_adv",
         "batch_norm",

@@ -34,6 +34,7 @@ class Method(ABC):
     """
 
     uses_target = False
+    fills_crops = False  # whether a crop never reaches beyond its image: padding would tell a discriminator the domain
     options: tuple[str, ...] = ()  # fields of the configuration that not every method reads, and this one does
 
     def __init__(self, config: Config, model: BiSeNet):

@@ -3,8 +3,10 @@
 Sources: He et al., ICCV 2021 (DARS; the slides): the loop, its rounds with a growing labelling ratio α_k and
 augmentation strength β_k. The report, Eq. 5: with a discriminator, the pseudo-labels' loss joins the adversarial one.
 
-Departures: the teacher of the first round is trained here for as many steps as a student, or is the model given as
-`init`; each round runs for a fixed number of steps ("until no more gains" would need labels to decide).
+Departures: a student goes on from its teacher's weights, unless `student` is "scratch" (the paper's way, which from
+random weights takes more steps than a laptop has). The teacher of the first round is trained here for as many steps as
+a student, or is the model given as `init`. Each round runs for a fixed number of steps ("until no more gains" would
+need labels to decide).
 """
 
 from collections.abc import Iterable, Iterator
@@ -33,8 +35,12 @@ class SelfTraining(Adversarial):
 
     def __init__(self, config: Config, model: BiSeNet, strategy: LabelingStrategy | None = None):
         self.strategy = strategy
+        if strategy is not None and strategy.num_classes != model.num_classes:
+            found = f"{type(strategy).__name__} is for {strategy.num_classes} classes, the data has {model.num_classes}"
+            raise ValueError(f"{found}; make it for as many")
         if config.discriminator == "none":
             Method.__init__(self, config, model)
+            self.fills_crops = False
             self.optimizers["model"] = make_optimizer(config, model)
         else:
             super().__init__(config, model)
@@ -100,7 +106,11 @@ class SelfTraining(Adversarial):
         return {} if batch.pseudo_labels is None else {"pseudo": segmentation_loss(target, batch.pseudo_labels)}
 
     def record(self) -> dict[str, Any]:
-        return super().record() if "discriminator" in self.networks else Method.record(self)
+        said = super().record() if "discriminator" in self.networks else Method.record(self)
+        if self.strategy is None:
+            return said
+        own = {key: value for key, value in vars(self.strategy).items() if isinstance(value, int | float)}
+        return {key: value for key, value in said.items() if key not in ("ratio", "cap", "temperature")} | {"own": own}
 
 
 class PseudoLabels(SelfTraining):

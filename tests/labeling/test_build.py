@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from minida.labeling import DARS, STRATEGIES, ClassBalanced, Confidence, make_strategy, problems
+from minida.labeling import DARS, STRATEGIES, ClassBalanced, make_strategy, problems
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -37,11 +37,38 @@ def test_each_name_takes_what_its_strategy_asks_for():
     assert make_strategy("dars", **given).prior.tolist() == [1 / 8, 1 / 8, 1 / 8, 5 / 8]
 
 
-def test_a_threshold_replaces_the_ratio_that_others_need():
-    given = {"num_classes": 3, "ratio": 0.2}
-    assert make_strategy("st", **given, threshold=None).ratio == (0.2, 0.2)
-    fixed = make_strategy("st", **given, threshold=0.8)
-    assert type(fixed) is Confidence and fixed.threshold == 0.8 and fixed.ratio is None
+def test_what_a_person_asks_for_has_to_be_taken():
+    given = {"num_classes": 3, "class_frequency": [1, 1, 1]}
+    assert make_strategy("st", frozenset(["threshold"]), **given, threshold=0.8).threshold == 0.8
+    with pytest.raises(ValueError, match="cap is no option of strategy 'dars'; leave it out"):
+        make_strategy("dars", frozenset(["ratio", "cap"]), **given, ratio=0.2, cap=0.9)
+    with pytest.raises(ValueError, match="give one of both"):
+        make_strategy("st", **given, threshold=0.8, ratio=0.2)
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        (
+            "    def __init__(self, num_classes, mine):\n        super().__init__(num_classes)",
+            "cannot be made .*'mine'",
+        ),
+        ("    def __init__(self, num_classes):\n        self.mine = 1", "did not call super"),
+    ],
+)
+def test_a_constructor_that_cannot_be_used(tmp_path, body, line):
+    start = "from minida.labeling import LabelingStrategy\n\n\nclass Odd(LabelingStrategy):\n"
+    text = f"{start}{body}\n\n    def rule(self, seen, progress):\n        return seen.total, seen.total\n"
+    (tmp_path / "odd.py").write_text(text)
+    with pytest.raises(ValueError, match=line):
+        make_strategy(f"{tmp_path / 'odd.py'}:Odd", num_classes=3, seed=0)
+
+
+def test_a_file_may_hold_dataclasses(tmp_path):
+    text = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+    text += "@dataclass\nclass Options:\n    share: float = 0.5\n"
+    (tmp_path / "with_dataclass.py").write_text(text + MINE)
+    make_strategy(f"{tmp_path / 'with_dataclass.py'}:MyStrategy", num_classes=2, cap=0.75)
 
 
 def test_a_file_of_ones_own(tmp_path):

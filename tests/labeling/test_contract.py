@@ -116,12 +116,6 @@ class AnswersUnfitted(Half):
         return probs.argmax(1).fill_(minida.IGNORE) if self.thresholds is None else super().label(probs, ids)
 
 
-class BelievesUnseen(Half):
-    def rule(self, seen, progress):
-        score, keep = super().rule(seen, progress)
-        return Thresholds(np.where(seen.total > 0, score, 0 if seen.total.sum() == 0 else 2), keep)
-
-
 class NeedsEvenSizes(Half):
     def label(self, probs, ids=None):
         labels = super().label(probs, ids)
@@ -146,7 +140,7 @@ def test_the_strategy_that_the_faults_start_from_is_sound():
     ("kind", "line"),
     [
         (SortsAList, "the statistic grows"),
-        (ThresholdsOfAnImage, "something is believed although nothing was observed"),
+        (ThresholdsOfAnImage, "a pixel's label depends on the other pixels of its image"),
         (ThresholdsOfABatch, "depend on the other images of its batch"),
         (GlobalGenerator, "depend on how the images were divided"),
         (ChangesInPlace, "the predictions are changed in place"),
@@ -159,7 +153,6 @@ def test_the_strategy_that_the_faults_start_from_is_sound():
         (ReturnsBytes, "expected int64 (B, H, W)"),
         (IgnoresWithMinusOne, "neither a class, 0 to 4, nor IGNORE (255)"),
         (AnswersUnfitted, "label answers before fit"),
-        (BelievesUnseen, "something is believed although nothing was observed"),
         (NeedsEvenSizes, "one image of (3, 5) pixels"),
         (Stops, "stops with KeyError: 'oh'"),
         (Warns, "stops with RuntimeWarning"),
