@@ -106,7 +106,9 @@ class SelfTraining(Adversarial):
         return {} if batch.pseudo_labels is None else {"pseudo": segmentation_loss(target, batch.pseudo_labels)}
 
     def record(self) -> dict[str, Any]:
-        said = super().record() if "discriminator" in self.networks else Method.record(self)
+        said = super().record()
+        if "discriminator" not in self.networks:  # nor anything that would be its own
+            said = {key: value for key, value in said.items() if not key.startswith(("discriminator_", "lambda_"))}
         if self.strategy is None:
             return said
         own = {key: value for key, value in vars(self.strategy).items() if isinstance(value, int | float)}
