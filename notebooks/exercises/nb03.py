@@ -42,6 +42,16 @@ def _per_image(confidences: Tensor, predictions: Tensor, num_classes: int, cap: 
     return mean.nan_to_num(nan=math.inf)
 
 
+def _rows(confidences: Tensor, predictions: Tensor, num_classes: int, cap: float) -> Tensor:
+    pairs = zip(confidences, predictions, strict=True)
+    return torch.stack([_thresholds()(a, b, num_classes, cap) for a, b in pairs])
+
+
+def _median_of_medians(confidences: Tensor, predictions: Tensor, num_classes: int, cap: float) -> Tensor:
+    rows = _rows(confidences, predictions, num_classes, cap)
+    return rows.where(rows.isfinite(), math.nan).nanmedian(0).values.nan_to_num(nan=math.inf)
+
+
 def _one_image(which: int) -> Callable:
     return lambda confidences, predictions, num_classes, cap: _thresholds()(
         confidences[which], predictions[which], num_classes, cap
@@ -91,6 +101,11 @@ def _quality(
     return coverage_and_accuracy
 
 
+def _of_all(pseudo: Tensor, truth: Tensor) -> tuple[float, float]:
+    right = ((pseudo == truth) & (pseudo != IGNORE)).sum().item()
+    return (pseudo != IGNORE).float().mean().item(), right / pseudo.numel()
+
+
 def _known(pseudo: Tensor, truth: Tensor) -> Tensor:
     return truth != IGNORE
 
@@ -105,6 +120,10 @@ def _target_loss(weights: Callable = lambda lam: (lam, 1), mean: Callable | None
         return first * adversarial + second * mean(losses, pseudo != IGNORE)
 
     return target_loss
+
+
+def _of_probabilities(adversarial: Tensor, logits: Tensor, pseudo: Tensor, lambda_adv: float) -> Tensor:
+    return _target_loss()(adversarial, logits.softmax(1), pseudo, lambda_adv)
 
 
 def _background(adversarial: Tensor, logits: Tensor, pseudo: Tensor, lambda_adv: float) -> Tensor:
@@ -124,7 +143,7 @@ def _set(seed: int, images: int, cells: int, present: tuple[int, ...]) -> tuple[
 
 
 _LABELS = torch.tensor([[0, 1, 1, IGNORE], [2, 2, IGNORE, 0]])
-_TRUTH = torch.tensor([[0, 1, 2, 1], [2, IGNORE, IGNORE, 1]])
+_TRUTH = torch.tensor([[0, 1, 2, 1], [2, IGNORE, 0, 1]])  # 6 believed, 7 known, 5 both
 _SURE = torch.tensor([[[0.9, 0.7, 0.4, 0.6], [0.95, 0.3, 0.55, 0.9]]])
 _CLASS = torch.tensor([[[0, 1, 2, 1], [0, 2, 2, 0]]])
 _LIMITS = torch.tensor([0.9, 0.65, 0.4, math.inf])
@@ -147,6 +166,9 @@ EXERCISES = {
             "the thresholds of one image alone, the last; the median is over the whole set": _one_image(-1),
             "the thresholds of one image alone, the first; the median is over the whole set": _one_image(0),
             "the cap is the largest threshold there is: the smaller of median and cap": _thresholds(bound=max),
+            "0.9 is written in; take the argument cap": lambda *case: _thresholds()(*case[:3], 0.9),
+            "the median of the images' medians; the median is over the pixels of the whole set": _median_of_medians,
+            "a threshold for each image: one row an image; the median is over the pixels of the whole set": _rows,
             "the cap is missing": _thresholds(bound=lambda median, cap: median),
             "an absent class was left out, so every later class has its neighbour's threshold": _thresholds(shift=True),
             "an absent class was left out: the list is shorter than num_classes, and later thresholds move": _shorter,
@@ -198,6 +220,7 @@ EXERCISES = {
                 judged=lambda p, t: p != IGNORE, empty=math.nan
             ),
             "the coverage is a share of all pixels, those of unknown truth too": _quality(counted=_known),
+            "right ones among all pixels; the accuracy is a share of those believed and known": _of_all,
             "two times IGNORE is no agreement": _quality(judged=lambda p, t: (p != IGNORE) | (t == IGNORE)),
             "where nothing is believed the coverage is 0, and the accuracy 0 / 0: nan": _quality(empty=0.0),
             "where nothing is believed there is no accuracy to compute: return nan": ZeroDivisionError,
@@ -223,6 +246,8 @@ EXERCISES = {
                 mean=lambda losses, believed: losses.sum() / believed.sum()
             ),
             "unbelieved pixels were taught as class 0, which is road": _background,
+            "cross_entropy wants logits, not probabilities": _of_probabilities,
+            "IGNORE is no class: pass ignore_index": IndexError,
         },
     ),
 }  # fmt: skip

@@ -54,6 +54,14 @@ def _align(shift: int = 0, surest_first: bool = True, together: bool = False, ab
     return align
 
 
+def _unguarded(confidences: Tensor, predictions: Tensor, quotas: Tensor) -> Tensor:
+    limits = []
+    for c, wanted in enumerate(quotas.tolist()):
+        ordered = confidences[predictions == c].sort(descending=True).values
+        limits.append(float(ordered[min(wanted, len(ordered)) - 1]) if len(ordered) else math.inf)
+    return torch.tensor(limits)
+
+
 def _nothing_if_short(confidences: Tensor, predictions: Tensor, quotas: Tensor) -> Tensor:
     enough = torch.bincount(predictions, minlength=len(quotas)) >= quotas
     return _align()(confidences, predictions, quotas).masked_fill(~enough, math.inf)
@@ -85,6 +93,7 @@ EXERCISES = {
             "the natural logarithm is wanted, not log2": _kl(base=2),
             "the natural logarithm is wanted, not log10": _kl(base=10),
             "both may be counts: divide each by its sum first": _kl(normalise=False),
+            "the mean over the classes; the KL is their sum": lambda prior, shares: _kl()(prior, shares) / len(prior),
             "this is a distance between shares; the KL takes the logarithm of their ratio": _distance,
         },
     ),
@@ -98,6 +107,12 @@ EXERCISES = {
             "the ratio is forgotten: only that part of all pixels is to be labelled": _quotas(ratio_counts=False),
             "every class gets the same here; the prior says how unlike they are": _alike,
             "a share of all pixels, not of those predicted as the class": _capped,
+            "a quota is what is asked for, not what there is: do not cut it at the pixels predicted": (
+                lambda prior, ratio, predicted: torch.minimum(_quotas()(prior, ratio, predicted), predicted)
+            ),
+            "these are shares; times the number of pixels they are quotas": (
+                lambda prior, ratio, predicted: ratio * prior / prior.sum()
+            ),
         },
     ),
     "05.align": Exercise(
@@ -115,6 +130,7 @@ EXERCISES = {
             "a class that is absent, or shall give nothing, has the threshold inf: 0 lets everything through": _align(
                 absent=0.0
             ),
+            "quota 0 is index -1, the least sure pixel: inf is wanted": _unguarded,
             "where fewer than the quota were predicted, all of them are believed": _nothing_if_short,
             "the list of an absent class is empty, and a short one ends before the quota: "
             "min(n, its length), inf where that is 0": IndexError,
@@ -133,6 +149,9 @@ EXERCISES = {
             "divided the wrong way: the quota by the pixels that reached the threshold": _keep(turned=True),
             "0 / 0 where nothing reached the threshold: divide by max(reached, 1)": _keep(safe=False),
             "this is the share that is ignored, 1 - s": _keep(ignored=True),
+            "0 where nothing reached the threshold; divide by max(reached, 1), then cap at 1": (
+                lambda quotas, reached: _keep()(quotas, reached).where(reached > 0, torch.zeros(()))
+            ),
         },
     ),
 }
