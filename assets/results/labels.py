@@ -17,7 +17,8 @@ from minida.metrics import PseudoLabelQuality
 
 EIGHTH = ["--protocol", "ssl", "--source", "minicity:real", "--labeled", "1/8"]
 GAME = ["--source", "minicity:game", "--target", "minicity:real"]
-# The controls are the teacher trained for as many steps again without pseudo-labels: of DARS + IT twice as many.
+# The controls are the teacher trained for as many steps again without pseudo-labels. "DARS, later teacher" starts from
+# the first control; its own, and that of DARS + IT, is the second: twice as many steps.
 STRATEGIES = {"ST": "st", "CBST": "cbst", "DA": "da", "DARS": "dars", "MPT": "mpt"}
 RATES = ("0.16", "0.04", "0.0008")  # the report's 5e-2, 1.25e-2 and 2.5e-4, against 0.08 for its 2.5e-2
 MORE = {  # of ssl: name of a run -> variant, arguments
@@ -50,6 +51,8 @@ def commands() -> tuple[dict[str, list[str]], dict[str, str]]:
                         names[name], runs[name] = title, [*method, *end]
             name, again = f"{preset}-eighth-long2-{seed}", ["--init", f"runs/results/{preset}-eighth-long-{seed}"]
             names[name], runs[name] = "trained on twice", ["supervised", *EIGHTH, *again, *rest]
+            name = f"{preset}-eighth-late-{seed}"
+            names[name], runs[name] = "DARS, later teacher", ["dars", *EIGHTH, *again, *rest]
             for rate in RATES if preset == "notebook" else ():
                 name = f"{preset}-rate-{rate}-{seed}"
                 names[name] = f"lr {rate}"
