@@ -136,7 +136,7 @@ def test_interrupted_together_and_resumed_by_one(tmp_path: Path) -> None:
 
 
 def test_a_batch_that_cannot_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    from minida.trainer import check_batch_size
+    from minida.distributed import check_batch_size
 
     monkeypatch.setattr(distributed, "world_size", lambda: 4)
     check_batch_size(8)
