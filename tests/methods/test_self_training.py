@@ -106,7 +106,7 @@ def test_three_steps_derived_by_hand(discriminator, batch_norm):
             if "num_batches" not in name:
                 torch.testing.assert_close(value, networks[key].state_dict()[name], rtol=1e-3, atol=3e-4, msg=name)
         moved = zip(start[key].parameters(), ours.parameters(), strict=True)
-        assert max((before - after).abs().max() for before, after in moved) > 1e-3  # more than the tolerance, which two threads need
+        assert max((before - after).abs().max() for before, after in moved) > 1e-3  # the tolerance is for two threads
 
 
 def test_where_nothing_is_believed_the_target_teaches_nothing():
