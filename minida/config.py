@@ -161,6 +161,6 @@ def make_config(method: str, preset: str = "cpu", **overrides: Any) -> Config:
             values.pop(rate, None)  # a preset's rate is its own optimiser's
     for pair in ("size", "scale", "ratio", "strength"):
         if pair in values:
-            given = values[pair]
-            values[pair] = (given, given) if isinstance(given, int | float) else tuple(given)
+            value = values[pair]
+            values[pair] = (value, value) if isinstance(value, int | float) else tuple(value)
     return Config(method=method, preset=preset, **values)

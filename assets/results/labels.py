@@ -33,10 +33,10 @@ def commands() -> tuple[dict[str, list[str]], dict[str, str]]:
     for preset, seeds in (("notebook", (0, 1, 2)), ("cpu", (0,))):
         for seed in seeds:
             rest = ["--preset", preset, "--seed", str(seed)]
-            teacher, judge = f"{preset}-eighth-{seed}", f"{preset}-dsc-{seed}"
+            teacher, adapted = f"{preset}-eighth-{seed}", f"{preset}-dsc-{seed}"
             names[teacher], runs[teacher] = "supervised", ["supervised", *EIGHTH, *rest]
-            names[judge], runs[judge] = "adversarial", ["adversarial", "--discriminator", "dsc", *GAME, *rest]
-            from_teacher, from_judge = (["--init", f"runs/results/{name}", *rest] for name in (teacher, judge))
+            names[adapted], runs[adapted] = "adversarial", ["adversarial", "--discriminator", "dsc", *GAME, *rest]
+            from_teacher, from_adapted = (["--init", f"runs/results/{name}", *rest] for name in (teacher, adapted))
             cases = [  # name, variant, method and options of ssl, of uda
                 ("long", "trained on", ["supervised"], ["adversarial", "--discriminator", "dsc"]),
                 *((key, title, ["dars"] if key == "dars" else ["self-training", "--strategy", key],
@@ -45,7 +45,7 @@ def commands() -> tuple[dict[str, list[str]], dict[str, str]]:
                 *((key, title, ["self-training", *options], None) for key, (title, options) in MORE.items()),
             ]  # fmt: skip
             for key, title, ssl, uda in cases:
-                for domain, method, end in (("eighth", ssl, EIGHTH + from_teacher), ("game", uda, GAME + from_judge)):
+                for domain, method, end in (("eighth", ssl, EIGHTH + from_teacher), ("game", uda, GAME + from_adapted)):
                     if method is not None:
                         name = f"{preset}-{domain}-{key}-{seed}"
                         names[name], runs[name] = title, [*method, *end]
@@ -56,7 +56,7 @@ def commands() -> tuple[dict[str, list[str]], dict[str, str]]:
             for rate in RATES if preset == "notebook" else ():
                 name = f"{preset}-rate-{rate}-{seed}"
                 names[name] = f"lr {rate}"
-                runs[name] = ["pseudo", *GAME, "--lr", rate, *from_judge]
+                runs[name] = ["pseudo", *GAME, "--lr", rate, *from_adapted]
     return runs, names
 
 

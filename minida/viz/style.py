@@ -31,7 +31,7 @@ _LOOKS = (  # colour, dash, marker; yellow is too pale for a line on white
 _FIXED = {  # a name keeps its look in every figure of the course
     **{"supervised": 6, "source-only": 1, "adversarial": 4, "pseudo": 5, "self-training": 0},
     **{"dars": 2, "u2pl": 3, "mpl": 7, "sgd": 0, "adam": 1, "rmsprop": 2, "real": 0, "game": 4},
-    **{"λ = 0": 6, "DSC": 4, "FCD": 5},
+    **{"λ = 0": 6, "DSC": 4, "FCD": 5, "ST": 1, "MPT": 5, "CBST": 4, "DA": 3, "DARS": 2, "labelled": 0},
 }
 
 
