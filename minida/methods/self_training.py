@@ -6,7 +6,8 @@ augmentation strength β_k. The report, Eq. 5: with a discriminator, the pseudo-
 Departures: a student goes on from its teacher's weights, unless `student` is "scratch" (the paper's way, which from
 random weights takes more steps than a laptop has). The teacher of the first round is trained here for as many steps as
 a student, or is the model given as `init`. Each round runs for a fixed number of steps ("until no more gains" would
-need labels to decide).
+need labels to decide). Eq. 1 and 5 are printed as sums over pixels; both are divided by the number of labelled pixels
+here, so that few pseudo-labels weigh little: two means would weigh the easy classes, which are believed first, twice.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,13 +16,14 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from minida import distributed
 from minida.config import Config
 from minida.labeling import LabelingStrategy, label_images, make_strategy
 from minida.losses import segmentation_loss
 from minida.methods.adversarial import Adversarial
 from minida.methods.base import Method, make_optimizer
 from minida.models import BiSeNet
-from minida.types import Batch, SegmentationOutput
+from minida.types import IGNORE, Batch, SegmentationOutput
 
 
 class SelfTraining(Adversarial):
@@ -102,8 +104,12 @@ class SelfTraining(Adversarial):
         return {name: value.detach() for name, value in {"segmentation": segmentation, **more, "loss": loss}.items()}
 
     def target_terms(self, target: SegmentationOutput, batch: Batch) -> dict[str, Tensor]:
-        """The loss on the pseudo-labels, L_seg(I_t, Ŷ_t) of Eq. 5."""
-        return {} if batch.pseudo_labels is None else {"pseudo": segmentation_loss(target, batch.pseudo_labels)}
+        """The loss on the pseudo-labels, L_seg(I_t, Ŷ_t) of Eq. 5, where one pixel weighs what a labelled one does."""
+        if batch.pseudo_labels is None:
+            return {}
+        counts = [(labels != IGNORE).sum() for labels in (batch.pseudo_labels, batch.source_labels)]
+        believed, labelled = map(distributed.average, counts)  # of all processes
+        return {"pseudo": believed / labelled.clamp(min=1) * segmentation_loss(target, batch.pseudo_labels)}
 
     def record(self) -> dict[str, Any]:
         said = super().record()

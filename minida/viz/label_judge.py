@@ -14,7 +14,7 @@ from minida.metrics import PseudoLabelQuality
 from minida.models import BiSeNet
 
 OPTIONS = {"st": "ratio", "mpt": "cap", "cbst": "ratio", "da": "ratio", "dars": "ratio", "entropy": "alpha0"}
-_PIXELS = 32 * 96 * 192
+_PIXELS = 20 * 96 * 192
 
 
 class LabelJudge:

@@ -36,7 +36,7 @@ class LabelExplorer(widgets.VBox):
         model: predicts `count` images once; each strategy then observes all of them.
         dataset: a labelled one. Its labels only judge: no strategy sees them.
         prior: (C,) class frequencies of the *labelled* data, on any scale, for DA and DARS.
-        count: images (default: as many as hold the pixels of 32 of 96 × 192, so that a change shows at once).
+        count: images (default: as many as hold the pixels of 20 of 96 × 192, so that a change shows at once).
 
     Raises: ValueError, as LabelJudge.
     """

@@ -74,7 +74,8 @@ class ByHand:
     def step(self, batch):
         source, target = self.outputs(batch)
         segmentation = sum(F.cross_entropy(head, batch.source_labels, ignore_index=255) for head in source)
-        pseudo = sum(F.cross_entropy(head, batch.pseudo_labels, ignore_index=255) for head in target)
+        sums = [F.cross_entropy(head, batch.pseudo_labels, ignore_index=255, reduction="sum") for head in target]
+        pseudo = sum(sums) / (batch.source_labels != 255).sum()  # every pixel weighs the same
         loss = segmentation + pseudo
         if self.discriminator is not None:
             loss = loss - 0.5 * (1 - self.discriminator(target[0].softmax(1)).sigmoid()).log().mean()

@@ -188,7 +188,7 @@ def test_a_strategy_that_believes_nothing_says_so(explorer):
 
 def test_the_network_is_asked_once_and_a_change_shows_at_once(monkeypatch):
     explorer = LabelExplorer(network(), Streets((256, 512)), PRIOR)
-    assert explorer.judge.count == 4, "as many as hold the pixels of 32 of 96 x 192"
+    assert explorer.judge.count == 2, "as many as hold the pixels of 20 of 96 x 192"
     monkeypatch.setattr(BiSeNet, "forward", None)
     times = {"number": [], "ratio": []}
     for step in range(1, 4):
