@@ -47,8 +47,13 @@ class Config:
     flip: bool = False  # average the teacher's predictions over an image and its mirror image
     rounds: int = 1  # times that the teacher labels and a student is trained; each takes `steps`
     strength: tuple[float, float] = (1.0, 1.0)  # β: scales the augmentation below, in the first and the last round
+    mix: float = 1.0  # pseudo-labelled images for each labelled one; a step has batch_size of both on average
+    teacher: str | None = None  # a run folder or model file that labels in the first round, of any backbone
     student: str = "continue"  # a round's student starts from the teacher's weights, or from scratch: the initial ones
 
+    centroids: float = 0.0  # share of the labelled and pseudo-labelled images drawn by centroid sampling
+    crops: str = "baseline"  # coarse2fine, fine2coarse, or one with "+": smaller crops in larger batches, fewer steps
+    warmup: float = 0.0  # share of the images that such a schedule shows at the full crop first
     scale: tuple[float, float] = (1.0, 1.6)  # range of the random scale before the crop
     jitter: float = 0.25  # brightness, contrast and saturation change by up to this factor
     blur: float = 0.1  # probability of a Gaussian blur
@@ -79,6 +84,10 @@ class Config:
             ("temperature", 0 < self.temperature < float("inf"), "a positive number"),
             ("rounds", self.rounds >= 1, "1 or more"),
             ("strength", len(self.strength) == 2 and min(self.strength) >= 0, "0 or more, or two such as 1,1.5"),
+            ("mix", 0 < self.mix < float("inf"), "a positive number, such as 3"),
+            ("centroids", 0 <= self.centroids <= 1, "a share from 0 to 1"),
+            ("crops", self.crops in CROPS, ", ".join(CROPS)),
+            ("warmup", 0 <= self.warmup < 1, "a share, from 0 to below 1"),
             ("student", self.student in ("scratch", "continue"), "scratch or continue"),
             ("lr", self.lr is None or self.lr > 0, "a positive number"),
             ("log_every", self.log_every >= 1, "1 or more"),
@@ -120,6 +129,7 @@ class Config:
 LEARNING_RATES = {"sgd": 8e-2, "adam": 1e-2, "rmsprop": 1e-2}  # from scratch; the best tried on the tune split
 # Also tried there, at λ = 0.01 and with one seed, where they differed by less than seeds do.
 DISCRIMINATOR_RATES = {"sgd": 1.0, "adam": 1e-3, "rmsprop": 1e-3}
+CROPS = "baseline", "coarse2fine", "fine2coarse", "coarse2fine+", "fine2coarse+"  # see minida.schedule
 BATCH_NORMS = "joint", "separate", "source", "target"  # see minida.methods.adversarial.Adversarial.outputs
 
 _PHOTO = {"scale": (0.5, 2.0), "jitter": 0.4, "blur": 0.2, "noise": 0.03}

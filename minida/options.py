@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable
 
-from minida.config import LEARNING_RATES
+from minida.config import CROPS, LEARNING_RATES
 from minida.labeling import STRATEGIES
 
 
@@ -58,7 +58,12 @@ TRAIN: dict[str, tuple[Callable | None, str]] = {
     "flip": (bool, "average the teacher's predictions over an image and its mirror image"),
     "rounds": (int, "times that the teacher labels and a student is trained"),
     "strength": (shares, "scales the augmentation, such as 1, or in the first and the last round: 1,1.5"),
+    "mix": (float, "pseudo-labelled images for each labelled one, such as 3"),
+    "teacher": (str, "a run folder or a model.safetensors that labels in the first round, of any backbone"),
     "student": (str, "a round's student starts from scratch, or continues the teacher"),
+    "centroids": (float, "share of the labelled images drawn by centroid sampling, such as 0.5"),
+    "crops": (str, ", ".join(CROPS) + ": the order of crop sizes"),
+    "warmup": (float, "share of the images shown at the full crop before such a schedule"),
     "scale": (pair, "range of the random scale before the crop, such as 0.5,2"),
     "jitter": (float, "brightness, contrast and saturation change by up to this factor"),
     "blur": (float, "probability of a Gaussian blur"),

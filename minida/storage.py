@@ -1,14 +1,13 @@
-"""What a run leaves on disk: atomic writes, model files with their metadata, the run folder."""
+"""What a run leaves on disk: atomic writes, and model files with their metadata. Its folder: minida.runs."""
 
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,7 +24,7 @@ class StorageError(OSError):
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
     """Turn what a full disk or a read-only folder raises, in Python, torch or safetensors, into a StorageError."""
     try:
         yield
@@ -43,7 +42,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     Raises: StorageError; `path` is then as it was.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with _writing(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             write(temporary)
@@ -56,7 +55,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 def to_json(value: Any) -> str:
     """`value` as indented JSON; NaN, which JSON lacks, becomes null."""
-    return json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False)
+    return json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -64,11 +63,11 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(to_json(value) + "\n", encoding="utf-8"))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
@@ -178,6 +177,16 @@ def load(path: str | Path) -> BiSeNet:
     return model.eval()
 
 
+def load_for(path: str | Path, table: ClassTable) -> BiSeNet:
+    """As `load`, for data with the classes of `table`. Raises: ValueError for a model of others."""
+    metadata = read_metadata(path)
+    if metadata.class_names != table.names:
+        raise ValueError(
+            f"{path} has {metadata.num_classes} classes, the data {len(table.names)} others; choose another"
+        )
+    return load(path)
+
+
 def save_part(path: Path, network: nn.Module) -> None:
     """Write the weights of a network that trained beside the model, such as a discriminator."""
     _save(path, network.state_dict())
@@ -223,86 +232,3 @@ def initialise(model: BiSeNet, source: str | Path, table: ClassTable) -> str:
         return f"initial weights: all of {source}"
     classes = f"it has {metadata.num_classes} classes, this run {len(table.names)} others"
     return f"initial weights: the body of {source}; the heads are new, because {classes}"
-
-
-class RunFolder:
-    """config.json, history.jsonl, result.json, checkpoint.pt, model.safetensors and its companions' of one run."""
-
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
-        self.config, self.result = self.path / "config.json", self.path / "result.json"
-        self.history, self.model = self.path / "history.jsonl", self.path / "model.safetensors"
-        self.checkpoint = self.path / "checkpoint.pt"
-
-    def exists(self) -> bool:
-        """Whether a run is here that could be lost: one that got as far as its first checkpoint."""
-        return self.checkpoint.exists() or self.result.exists()
-
-    def read_config(self) -> dict[str, Any]:
-        """Raises ValueError for a damaged file."""
-        try:
-            return dict(json.loads(self.config.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise ValueError(f"{self.config}: damaged ({error}); delete the run and start again") from None
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keep the folder for this process; the system opens the lock again even if the process is killed.
-
-        Raises: ValueError where another process holds it, StorageError where nothing can be written.
-        """
-        lock = filelock.FileLock(self.path / ".lock")
-        with _writing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            with suppress(filelock.Timeout):
-                lock.acquire(timeout=0)
-        if not lock.is_locked:
-            raise ValueError(f"{self.path} is in use by another process; wait for it, or choose another folder")
-        for left in self.path.glob(".*.part"):  # by a process that was killed while it wrote
-            left.unlink()
-        try:
-            yield
-        finally:
-            lock.release()
-
-    def begin(self, config: dict[str, Any]) -> None:
-        """Start a run: its configuration, and an empty history."""
-        for left in self.path.glob("pseudo-labels-*.npy"):  # by a run that ended before its first checkpoint
-            left.unlink()
-        write_json(self.config, config)
-        write_atomically(self.history, lambda temporary: temporary.write_text("", encoding="utf-8"))
-
-    def pseudo_labels(self, number: int) -> Path:
-        """Where the labels are that round `number` was trained on: (N, H, W) uint8."""
-        return self.path / f"pseudo-labels-{number}.npy"
-
-    def save_checkpoint(self, state: dict[str, Any]) -> None:
-        write_atomically(self.checkpoint, lambda temporary: torch.save(state, temporary))
-
-    def load_checkpoint(self) -> dict[str, Any]:
-        """What `save_checkpoint` wrote, on the CPU. Raises ValueError for a file that is no checkpoint."""
-        try:
-            return torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises many kinds for a damaged file
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"{self.checkpoint}: cannot be read ({reason}); delete the run and start again") from None
-
-    def read_history(self, last_step: int) -> list[dict[str, Any]]:
-        """Records up to `last_step`; what a killed run wrote after its checkpoint is cut off."""
-        if not self.history.exists():
-            return []
-        records = []
-        for line in self.history.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                record = json.loads(line)
-                if record["step"] <= last_step:
-                    records.append(record)
-            except (ValueError, TypeError, KeyError):  # the half line that a kill left
-                break
-        text = "".join(json.dumps(record) + "\n" for record in records)
-        write_atomically(self.history, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-        return records
-
-    def append_history(self, record: dict[str, Any]) -> None:
-        with _writing(self.history), self.history.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(_plain(record)) + "\n")

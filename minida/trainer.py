@@ -1,7 +1,6 @@
 """The loop: batches in, updates, records, evaluations and checkpoints out. It knows nothing of the method."""
 
 import dataclasses
-import json
 import re
 import signal
 import sys
@@ -30,7 +29,9 @@ from minida.evaluation import Report, evaluate
 from minida.labeling import LabelingStrategy
 from minida.methods import METHODS, Method, configure
 from minida.models import BiSeNet
-from minida.storage import RunFolder, initialise, save_model, save_part, write_json
+from minida.runs import RunFolder, refuse_other_run
+from minida.schedule import Phase, phases
+from minida.storage import initialise, load_for, save_model, save_part, write_json
 from minida.types import Batch
 
 CHECKPOINT_SECONDS = 60  # a killed run loses at most this much
@@ -69,8 +70,11 @@ class Trainer:
         self.given = {} if strategy is None else {"strategy": strategy}
         distributed.check_batch_size(config.batch_size)
         self.data = open_datasets(config, METHODS[config.method].uses_target)
+        self.teacher = None if config.teacher is None else load_for(config.teacher, self.data.source.table)
         self.method = self._build_method(config.init, resumed=folder.checkpoint.exists())
-        self.total = config.steps * self.method.rounds(config)
+        self.phases = phases(config)
+        self.round_steps = sum(phase.steps for phase in self.phases)
+        self.total = self.round_steps * self.method.rounds(config)
         self.step, self.seconds, self.history = 0, 0.0, []
         self.not_finite: dict[str, Tensor] = {}  # by loss term: the first step at which it was no number
 
@@ -101,33 +105,42 @@ class Trainer:
         bar.set_description(self.folder.path.name)
         with bar:
             while self.step < self.total:
-                batches = self._begin_round(self.step // self.config.steps)
+                number, done = divmod(self.step, self.round_steps)
+                for phase in self.phases:
+                    if done < phase.steps:
+                        break
+                    done -= phase.steps
+                batches = self._begin_phase(number, phase)
                 with interruptible() as interrupted:  # before, Ctrl-C ends all at once
-                    self._train_round(batches, interrupted, bar)
+                    self._train_phase(batches, phase, done, interrupted, bar)
         return self._finish()
 
-    def _train_round(self, batches: TrainingBatches, interrupted: threading.Event, bar: tqdm) -> None:
+    def _train_phase(
+        self, batches: TrainingBatches, phase: Phase, done: int, interrupted: threading.Event, bar: tqdm
+    ) -> None:
+        """The steps of `phase` after its first `done`."""
         saved = time.perf_counter()
         started = saved - self.seconds
-        for batch in batches:
+        for number, batch in enumerate(batches, done + 1):
+            self.method.schedule(phase.shown + (number - 1) * phase.pace)
             self._update(Batch(*(move(part, self.device) for part in batch)))
-            last = self.step % self.config.steps == 0
+            last, end = self.step % self.round_steps == 0, number == phase.steps
             self.seconds = time.perf_counter() - started
             if last or self.step % self.config.log_every == 0 or self.step % self.config.eval_every == 0:
                 self._log(bar)
             bar.update()
             overdue = self.speaks and time.perf_counter() - saved > CHECKPOINT_SECONDS
-            stop, save = distributed.any_process(interrupted.is_set(), last or overdue)
+            stop, save = distributed.any_process(interrupted.is_set(), end or overdue)
             if stop or save:
                 self._save_checkpoint()
                 saved = time.perf_counter()
             if stop and self.step < self.total:
                 raise KeyboardInterrupt(f"stopped after step {self.step}; resume {self.folder.path} to go on")
-            if last:
+            if end:
                 return
 
-    def _begin_round(self, number: int) -> TrainingBatches:
-        """Resize, paint or label all that the round needs; its batches from the current step on."""
+    def _begin_phase(self, number: int, phase: Phase) -> TrainingBatches:
+        """Resize, paint or label all that round `number` needs; the phase's batches from the current step on."""
         config, target = self.config, self.data.target
         self.data.evaluation.prepare(labels=False)
         progress = self.method.progress(number)
@@ -135,7 +148,7 @@ class Trainer:
             target = None
         elif progress is not None:
             started, path = time.perf_counter(), self.folder.pseudo_labels(number)
-            fresh = self.step % config.steps == 0  # else the model is a student already
+            fresh = self.step % self.round_steps == 0  # else the model is a student already
             if not fresh and not distributed.broadcast(path.exists()):
                 raise ValueError(f"{path} is missing, and its teacher is no more; delete the run and start again")
             target = store_labels(target, path, lambda: self._pseudo_labels(number))
@@ -143,20 +156,22 @@ class Trainer:
                 self.method = self._build_method(None)
             self.seconds += time.perf_counter() - started
         augmentation = Augmentation(
-            config.size, scale=config.scale, jitter=config.jitter, blur=config.blur, noise=config.noise,
+            phase.size, scale=config.scale, jitter=config.jitter, blur=config.blur, noise=config.noise,
             fill=self.method.fills_crops, strength=self.method.augmentation_strength(number),
         )  # fmt: skip
         return TrainingBatches(
-            self.data.source, target, batch_size=config.batch_size, augmentation=augmentation, seed=config.seed,
-            workers=config.workers, start=self.step,
+            self.data.source, target, batch_size=self.method.batch_sizes(number, phase.batch_size),
+            augmentation=augmentation, seed=config.seed, workers=config.workers, start=self.step,
+            centroids=config.centroids,
         )  # fmt: skip
 
     def _pseudo_labels(self, number: int) -> Iterator[Tensor]:
         batches = evaluation_batches(self.data.target, workers=self.config.workers, with_labels=False)
-        return self.method.pseudo_labels(number, batches, self.data.source.class_frequency(), self.progress)
+        given = self.teacher is not None and self.method.progress(number) == 0
+        teacher = to_device(self.teacher, self.device) if given else self.method.model
+        return self.method.pseudo_labels(teacher, number, batches, self.data.source.class_frequency(), self.progress)
 
     def _update(self, batch: Batch) -> None:
-        self.method.schedule(self.step % self.config.steps)
         self.losses = self.method.step(batch)
         self.step += 1
         for name, value in self.losses.items():  # on the device: no synchronisation
@@ -180,7 +195,7 @@ class Trainer:
         losses = {name: distributed.average(value).item() for name, value in self.losses.items()}
         record = {"step": self.step, **losses, "lr": lr, "seconds": round(self.seconds, 2)}
         shown = {"loss": f"{record['loss']:.3f}"}
-        if self.step % self.config.eval_every == 0 or self.step % self.config.steps == 0:
+        if self.step % self.config.eval_every == 0 or self.step % self.round_steps == 0:
             self.report = self._evaluate()
             record["miou"], record["pixel_accuracy"] = self.report.miou, self.report.pixel_accuracy
         scores = [old["miou"] for old in (*self.history, record) if "miou" in old]
@@ -228,9 +243,12 @@ class Trainer:
     def record(self) -> dict[str, Any]:
         """The run as one record of results: what it was, what it cost, what it reached."""
         labelled = [
-            path for path in map(self.folder.pseudo_labels, range(self.total // self.config.steps)) if path.exists()
+            path for path in map(self.folder.pseudo_labels, range(self.total // self.round_steps)) if path.exists()
         ]
-        kept = ("method", "protocol", "preset", "seed", "steps", "source", "target", "labeled", "backbone", "size")
+        kept = (
+            "method", "protocol", "preset", "seed", "steps", "source", "target", "labeled", "backbone", "size",
+            "centroids", "crops", "warmup",
+        )  # fmt: skip
         return {
             **{name: getattr(self.config, name) for name in (*kept, "weights", "init")},
             **self.method.record(),
@@ -309,18 +327,3 @@ def train(
             if trainer.speaks:
                 refuse_other_run(folder, resume, trainer.config)
             return trainer.run(resume)
-
-
-def refuse_other_run(folder: RunFolder, resume: bool, config: Config | None = None) -> None:
-    """Raises ValueError where `folder` holds a run: any, unless it is resumed; then one with another `config`."""
-    if not folder.exists():
-        return
-    if not resume:
-        raise ValueError(f"{folder.path} holds a run already; give resume (--resume) to continue it, or another folder")
-    if config is None:
-        return
-    stored, wanted = folder.read_config(), json.loads(json.dumps(dataclasses.asdict(config)))
-    for key in wanted:
-        if stored.get(key, wanted[key]) != wanted[key]:  # a run of before there was such a field is not another run
-            found = f"{folder.path} was started with {key}={stored[key]!r}, not {wanted[key]!r}"
-            raise ValueError(f"{found}; use one of both")

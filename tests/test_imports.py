@@ -15,7 +15,7 @@ LAYERS = (  # a module may import its own layer and those above it in this list
     ("config", "distributed", "device"),
     ("data", "models", "losses", "metrics", "labeling"),
     ("methods",),
-    ("evaluation", "storage", "trainer"),
+    ("evaluation", "runs", "schedule", "storage", "trainer"),
     ("viz", "export", "latency", "inference"),
     ("teach", "compare"),
     ("options", "__main__"),
@@ -64,7 +64,7 @@ def test_sizes():
     painter = [path for path in FILES if "minicity" in path.parts]
     core = [path for path in FILES if path not in painter and LEVEL.get(unit(path), 0) <= CORE]
     assert lines(painter) <= 1150
-    assert lines(core) <= 4000, "core: everything down to the trainer"
+    assert lines(core) <= 4250, "core: everything down to the trainer"
     assert lines(FILES) - lines(core) - lines(painter) <= 2900
 
 

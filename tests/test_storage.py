@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 
 import minida
 from minida import storage
+from minida.runs import RunFolder
 from minida.storage import (
-    RunFolder,
     StorageError,
     initialise,
     load_discriminator,
@@ -101,7 +101,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_two_processes_cannot_share_a_run_folder(tmp_path: Path) -> None:
     """The second one is refused, also one that resumes; a killed holder leaves the folder free."""
-    hold = "import sys, minida.storage as s\nwith s.RunFolder(sys.argv[1]).lock(): print('held', flush=True); input()"
+    hold = "import sys, minida.runs as s\nwith s.RunFolder(sys.argv[1]).lock(): print('held', flush=True); input()"
     command = [sys.executable, "-c", hold, str(tmp_path)]
     holder = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:

@@ -15,7 +15,7 @@ from minida.config import make_config
 from minida.data import SegmentationDataset
 from minida.methods import Supervised
 from minida.methods.base import poly
-from minida.storage import RunFolder
+from minida.runs import RunFolder
 from minida.trainer import Trainer
 
 TINY = {"source": "minicity:real?n=8", "precision": "float32", "progress": False}

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from minida import distributed
 from minida.data.base import SegmentationDataset
+from minida.data.centroids import Centroids
 from minida.data.pseudo import PseudoLabelled
 from minida.data.transforms import Augmentation, normalise
 from minida.types import Batch
@@ -29,12 +31,24 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+class Sample(NamedTuple):
+    """Which image, the seed of its augmentation, and the pixel (y, x) to crop around, if not at random."""
+
+    index: int
+    seed: int
+    centre: tuple[int, int] | None = None
+
+
 class _Stream:
-    """One data set's endless order: a fresh permutation every epoch, whose last short batch is dropped."""
+    """One data set's endless order: a fresh permutation every epoch, whose last short batch is dropped.
+
+    The share `centroids` of every batch is drawn by centroid sampling instead.
+    """
 
     def __init__(
-        self, dataset: SegmentationDataset, batch_size: int, key: tuple[int, int], labels: bool = True
-    ) -> None:
+        self, dataset: SegmentationDataset, batch_size: int, key: tuple[int, int], labels: bool = True,
+        centroids: float = 0.0,
+    ) -> None:  # fmt: skip
         if not 0 < batch_size <= len(dataset):
             name = dataset.spec or dataset.name
             raise ValueError(
@@ -43,15 +57,20 @@ class _Stream:
             )
         dataset.prepare(labels)
         self.dataset, self.batch_size, self.key = dataset, batch_size, key
+        self.drawn = round(centroids * batch_size)
+        self.centroids = Centroids.of(dataset, (*key, 2)) if self.drawn else None
         self.share = slice(distributed.rank(), None, distributed.world_size())
 
-    def samples(self, step: int) -> list[tuple[int, int]]:
-        """(index, augmentation seed) of every sample of batch `step` that falls to this process."""
-        epoch, place = divmod(step, len(self.dataset) // self.batch_size)
-        order = np.random.default_rng((*self.key, 0, epoch)).permutation(len(self.dataset))
-        chosen = order[place * self.batch_size :][: self.batch_size].tolist()
+    def samples(self, step: int) -> list[Sample]:
+        """Those of batch `step` that fall to this process."""
         seeds = np.random.SeedSequence((*self.key, 1, step)).generate_state(self.batch_size).tolist()
-        return list(zip(chosen, seeds, strict=True))[self.share]
+        draws = [self.centroids.draw(step * self.drawn + n) for n in range(self.drawn)]
+        chosen = [Sample(draw.index, seed, (draw.y, draw.x)) for draw, seed in zip(draws, seeds, strict=False)]
+        if rest := self.batch_size - self.drawn:
+            epoch, place = divmod(step, len(self.dataset) // rest)
+            order = np.random.default_rng((*self.key, 0, epoch)).permutation(len(self.dataset))
+            chosen += map(Sample, order[place * rest :][:rest].tolist(), seeds[self.drawn :])
+        return chosen[self.share]
 
 
 class TrainingBatches(Dataset):
@@ -60,8 +79,9 @@ class TrainingBatches(Dataset):
     Batch k depends on the data, `seed` and k alone: not on the number of workers, on other generators, or on
     where the iteration began, so a resumed training sees what an uninterrupted one would have seen. Source
     and target run through their own epochs. Of the target only `image` is called, never `labels`, unless it holds
-    pseudo-labels. Of several processes each gets its share of the same batch k: `batch_size` counts them all.
-    Raises: ValueError for a data set with fewer images than a batch.
+    pseudo-labels. Of several processes each gets its share of the same batch k: `batch_size` counts them all. It may
+    be two numbers, of source and of target. The share `centroids` of the samples that have labels is drawn by
+    centroid sampling (minida.data.centroids). Raises: ValueError for a data set with fewer images than a batch.
     """
 
     def __init__(
@@ -69,30 +89,36 @@ class TrainingBatches(Dataset):
         source: SegmentationDataset,
         target: SegmentationDataset | None = None,
         *,
-        batch_size: int,
+        batch_size: int | tuple[int, int],
         augmentation: Augmentation,
         seed: int,
         workers: int = 0,
         start: int = 0,
+        centroids: float = 0.0,
     ) -> None:
-        self.source = _Stream(source, batch_size, (seed, 0))
-        self.target = None if target is None else _Stream(target, batch_size, (seed, 1), labels=False)
+        sizes = batch_size if isinstance(batch_size, tuple) else (batch_size, batch_size)
+        self.source, self.target = _Stream(source, sizes[0], (seed, 0), centroids=centroids), None
+        if target is not None:
+            drawn = centroids if isinstance(target, PseudoLabelled) else 0.0
+            self.target = _Stream(target, sizes[1], (seed, 1), labels=False, centroids=drawn)
         self.augmentation, self.workers, self.start = augmentation, workers, start
 
     def __getitem__(self, step: int) -> Batch:
         with _one_thread():
-            pairs = [self.augmentation(*self.source.dataset[i], s) for i, s in self.source.samples(step)]
+            pairs = self._augmented(self.source, step, True)
             images = normalise(torch.stack([image for image, _ in pairs]))  # (B, 3, H, W)
             labels = torch.stack([labels for _, labels in pairs])  # (B, H, W)
             if self.target is None:
                 return Batch(images, labels)
-            if isinstance(self.target.dataset, PseudoLabelled):
-                pairs = [self.augmentation(*self.target.dataset[i], s) for i, s in self.target.samples(step)]
-            else:
-                pairs = [self.augmentation(self.target.dataset.image(i), None, s) for i, s in self.target.samples(step)]
+            pairs = self._augmented(self.target, step, isinstance(self.target.dataset, PseudoLabelled))
             target = normalise(torch.stack([image for image, _ in pairs]))  # (B, 3, H, W)
             pseudo = None if pairs[0][1] is None else torch.stack([labels for _, labels in pairs])  # (B, H, W)
             return Batch(images, labels, target, pseudo)
+
+    def _augmented(self, stream: _Stream, step: int, with_labels: bool) -> list[tuple[Tensor, Tensor | None]]:
+        data, samples = stream.dataset, stream.samples(step)
+        pairs = [data[s.index] if with_labels else (data.image(s.index), None) for s in samples]
+        return [self.augmentation(*pair, s.seed, s.centre) for pair, s in zip(pairs, samples, strict=True)]
 
     def __iter__(self) -> Iterator[Batch]:
         steps = range(self.start, sys.maxsize)

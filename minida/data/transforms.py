@@ -61,15 +61,20 @@ class Augmentation:
         if min(self.jitter, self.noise, self.strength) < 0 or min(self.size) < 1:
             raise ValueError(f"size, jitter, noise and strength must not be negative: {self}")
 
-    def __call__(self, image: Tensor, labels: Tensor | None, seed: int) -> tuple[Tensor, Tensor | None]:
-        """(3, h, w) uint8 and (h, w) labels or None -> (3, H, W) uint8 and (H, W) int64 or None."""
+    def __call__(
+        self, image: Tensor, labels: Tensor | None, seed: int, centre: tuple[int, int] | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """(3, h, w) uint8 and (h, w) labels or None -> (3, H, W) uint8 and (H, W) int64 or None.
+
+        `centre`: the pixel (y, x) to crop around, as nearly as the image's borders let; else the place is random.
+        """
         generator = torch.Generator().manual_seed(seed)
         u = torch.rand(12, generator=generator).tolist()
         scale = self._scale(u[0], image.shape[-2:], self.fill or labels is None)
-        out = self._place(image, scale, u[1:4], InterpolationMode.BILINEAR)
+        out = self._place(image, scale, u[1:4], InterpolationMode.BILINEAR, centre)
         if labels is not None:
             mask = tv_tensors.Mask(labels.to(torch.uint8)[None])  # (1, h, w): a byte moves faster than int64
-            mask = self._place(mask, scale, u[1:4], InterpolationMode.NEAREST_EXACT)
+            mask = self._place(mask, scale, u[1:4], InterpolationMode.NEAREST_EXACT, centre)
             labels = mask.as_subclass(Tensor)[0].long()  # (H, W)
         return self._recolour(out, u[4:], generator), labels
 
@@ -78,13 +83,18 @@ class Augmentation:
         scale = (low * (high / low) ** u) ** self.strength
         return max(scale, self.size[0] / size[0], self.size[1] / size[1]) if fill else scale
 
-    def _place(self, plane: Tensor, scale: float, u: list[float], mode: InterpolationMode) -> Tensor:
+    def _place(
+        self, plane: Tensor, scale: float, u: list[float], mode: InterpolationMode, centre: tuple[int, int] | None
+    ) -> Tensor:
         """Cut the window that the crop shows, resize only that, pad what is missing, flip."""
         (H, W), (h, w) = self.size, plane.shape[-2:]
         window = min(h, round(H / scale) or 1), min(w, round(W / scale) or 1)
         shown = min(H, round(h * scale) or 1), min(W, round(w * scale) or 1)
         # Along an axis either the window is smaller than the image or it is shown smaller than the crop.
         top, left = int(u[0] * (h - window[0] + 1)), int(u[1] * (w - window[1] + 1))
+        if centre is not None:
+            top = min(max(centre[0] - window[0] // 2, 0), h - window[0])
+            left = min(max(centre[1] - window[1] // 2, 0), w - window[1])
         above, before = int(u[0] * (H - shown[0] + 1)), int(u[1] * (W - shown[1] + 1))
         is_mask = isinstance(plane, tv_tensors.Mask)
         plane = plane.as_subclass(Tensor)[:, top : top + window[0], left : left + window[1]]

@@ -21,7 +21,7 @@ def make_optimizer(config: Config, network: nn.Module) -> torch.optim.Optimizer:
     return OPTIMIZERS[config.optimizer](network.parameters(), **options)
 
 
-def poly(base: float, step: int, steps: int, power: float = 0.9) -> float:
+def poly(base: float, step: float, steps: int, power: float = 0.9) -> float:
     """The poly schedule: base * (1 - step / steps) ** power, for step 0 ... steps - 1."""
     return base * (1 - step / steps) ** power
 
@@ -65,6 +65,10 @@ class Method(ABC):
         """
         return None
 
+    def batch_sizes(self, number: int, batch_size: int) -> tuple[int, int]:
+        """Images of the source and of the target a step of round `number` has, where the schedule says `batch_size`."""
+        return batch_size, batch_size
+
     def augmentation_strength(self, number: int) -> float:
         """β of round `number`."""
         return 1.0
@@ -82,8 +86,8 @@ class Method(ABC):
         mixed = self.config.precision == "bfloat16"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=mixed)
 
-    def schedule(self, step: int) -> None:
-        """Set every optimiser's learning rate for `step`; it needs no state, so a resumed run agrees."""
+    def schedule(self, step: float) -> None:
+        """Set every optimiser's learning rate for `step` of `config.steps`; no state, so a resumed run agrees."""
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 base = group.setdefault("initial_lr", group["lr"])

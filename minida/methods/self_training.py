@@ -32,7 +32,10 @@ class SelfTraining(Adversarial):
     `strategy` replaces the one that the configuration names.
     """
 
-    options = (*Adversarial.options, "strategy", "ratio", "cap", "temperature", "flip", "rounds", "strength", "student")
+    options = (
+        *Adversarial.options, "strategy", "ratio", "cap", "temperature", "flip", "rounds", "strength", "student",
+        "teacher", "mix",
+    )  # fmt: skip
     default_strategy, default_discriminator = "st", "none"
 
     def __init__(self, config: Config, model: BiSeNet, strategy: LabelingStrategy | None = None):
@@ -40,6 +43,8 @@ class SelfTraining(Adversarial):
         if strategy is not None and strategy.num_classes != model.num_classes:
             found = f"{type(strategy).__name__} is for {strategy.num_classes} classes, the data has {model.num_classes}"
             raise ValueError(f"{found}; make it for as many")
+        if config.discriminator != "none" and config.mix != 1:
+            raise ValueError(f"mix is {config.mix}; with a discriminator expected 1: it sees as many of both domains")
         if config.discriminator == "none":
             Method.__init__(self, config, model)
             self.fills_crops = False
@@ -55,16 +60,27 @@ class SelfTraining(Adversarial):
         return {"strategy": cls.default_strategy, "discriminator": cls.default_discriminator, **norm}
 
     @staticmethod
+    def trains_teacher(config: Config) -> bool:
+        """Whether the first round has no pseudo-labels: nobody is there yet to give any."""
+        return config.init is None and config.teacher is None
+
+    @staticmethod
     def rounds(config: Config) -> int:
-        return config.rounds + (config.init is None)
+        return config.rounds + SelfTraining.trains_teacher(config)
 
     def progress(self, number: int) -> float | None:
         """How far round `number` is, from 0, the first with pseudo-labels, to 1, the last; None for the teacher's."""
-        labelled = number - (self.config.init is None)
+        labelled = number - self.trains_teacher(self.config)
         return None if labelled < 0 else labelled / max(1, self.config.rounds - 1)
 
     def sees_target(self, number: int) -> bool:
         return "discriminator" in self.networks or self.progress(number) is not None
+
+    def batch_sizes(self, number: int, batch_size: int) -> tuple[int, int]:
+        if self.progress(number) is None:
+            return batch_size, batch_size
+        target = round(2 * batch_size * self.config.mix / (1 + self.config.mix))
+        return 2 * batch_size - target, target
 
     def augmentation_strength(self, number: int) -> float:
         first, last = self.config.strength
@@ -78,13 +94,15 @@ class SelfTraining(Adversarial):
             cap=config.cap, temperature=config.temperature, seed=config.seed,
         )  # fmt: skip
 
-    def pseudo_labels(self, number: int, unlabeled: Iterable, frequency: np.ndarray, bar: bool) -> Iterator[Tensor]:
-        """What the model, now a teacher, says of the unlabelled images: (H, W) uint8 each, in the loader's order.
+    def pseudo_labels(
+        self, teacher: BiSeNet, number: int, unlabeled: Iterable, frequency: np.ndarray, bar: bool
+    ) -> Iterator[Tensor]:
+        """What the teacher says of the unlabelled images before round `number`: (H, W) uint8 each, in their order.
 
         `unlabeled` is gone through twice; `frequency` as in `labeler`.
         """
         strategy, mixed = self.labeler(frequency), self.config.precision == "bfloat16"
-        return label_images(self.model, strategy, unlabeled, self.progress(number), self.config.flip, mixed, bar)
+        return label_images(teacher, strategy, unlabeled, self.progress(number), self.config.flip, mixed, bar)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         if "discriminator" in self.networks:
@@ -98,7 +116,9 @@ class SelfTraining(Adversarial):
                 source, target = self.outputs(batch)
                 more = self.target_terms(target, batch)
             segmentation = segmentation_loss(source, batch.source_labels)
-            loss = segmentation + sum(more.values())
+            # both sums are divided by the labelled pixels of batch_size images, however many of them `mix` takes
+            share = 1.0 if batch.target is None else 2 * len(batch.source) / (len(batch.source) + len(batch.target))
+            loss = share * (segmentation + sum(more.values()))
         loss.backward()
         self.optimizers["model"].step()
         return {name: value.detach() for name, value in {"segmentation": segmentation, **more, "loss": loss}.items()}
