@@ -18,6 +18,7 @@ from minida.labeling import DARS, LabelingStrategy, Thresholds
 from minida.methods.base import poly
 from minida.storage import load_discriminator
 from minida.trainer import Trainer
+from minida.types import ClassTable
 
 SHORT = {"source": "toy:source", "target": "toy:target", "size": (32, 64), "precision": "float32", "progress": False}
 SHORT |= {"steps": 3, "eval_every": 100}
@@ -145,6 +146,35 @@ def test_a_given_model_is_the_first_teacher(tmp_path, rounds, student):
     by_hand = labelled_by_hand(teacher, rounds[0].trainer, 0.5)
     np.testing.assert_array_equal(np.load(tmp_path / "run" / "pseudo-labels-0.npy"), by_hand)
     assert len(json.loads((tmp_path / "run" / "result.json").read_text())["coverage"]) == 2
+
+
+def test_a_teacher_of_another_backbone_labels_in_the_first_round_alone(tmp_path, rounds):
+    train("supervised", tmp_path / "teacher", backbone="resnet18", seed=3)
+    rounds.clear()
+    teacher = minida.load(tmp_path / "teacher")
+    run = tmp_path / "run"
+    train("dars", run, teacher=str(tmp_path / "teacher"), rounds=2)
+    assert [(begun.number, begun.step) for begun in rounds] == [(0, 0), (1, 3)]
+    assert same(rounds[0].student, fresh()), "the student is slim, and has its initial weights"
+    for number, model in enumerate((teacher, rounds[1].teacher)):
+        by_hand = labelled_by_hand(model, rounds[0].trainer, 0.5)
+        np.testing.assert_array_equal(np.load(run / f"pseudo-labels-{number}.npy"), by_hand)
+
+
+def test_a_teacher_of_other_classes_is_refused(tmp_path, monkeypatch):
+    with monkeypatch.context() as other:
+        other.setattr(Toy, "table", ClassTable(("a", "b"), np.zeros((2, 3), np.uint8), (0, 1)))
+        other.setattr(Toy, "classes", (0, 1))
+        other.setattr(Toy, "labels", lambda self, index: self.blocks(index)[0] % 2)
+        train("supervised", tmp_path / "teacher")
+    with pytest.raises(ValueError, match="teacher has 2 classes, the data 19 others"):
+        train("dars", tmp_path / "run", teacher=str(tmp_path / "teacher"))
+
+
+def test_a_mix_of_images_reaches_the_batches(tmp_path, rounds):
+    train("self-training", tmp_path, strategy="cbst", batch_size=2, mix=3, **SSL)
+    sizes = [next(iter(begun.batches)) for begun in rounds]
+    assert [len(batch.source) for batch in sizes] == [2, 1] and len(sizes[1].target) == 3
 
 
 def test_the_teachers_round_is_the_method_without_pseudo_labels(tmp_path):

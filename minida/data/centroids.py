@@ -8,6 +8,7 @@ seldom.
 
 import hashlib
 import os
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -99,7 +100,7 @@ def _order(key: tuple[int, ...], count: int) -> np.ndarray:
 def _found(dataset: SegmentationDataset) -> np.ndarray:
     """The table, kept in the cache under a hash of the labels themselves."""
     digest, name = hashlib.sha256(repr((1, SPECK, dataset.size)).encode()), dataset.spec or dataset.name
-    for index in tqdm(range(len(dataset)), f"reading labels of {name}", leave=False, unit="image"):
+    for index in tqdm(range(len(dataset)), f"reading labels of {name}", leave=False, unit="image", delay=1):
         digest.update(dataset[index][1].byte().numpy())
     path = cache_root() / f"centroids-{digest.hexdigest()[:24]}.npy"
     try:
@@ -107,7 +108,7 @@ def _found(dataset: SegmentationDataset) -> np.ndarray:
     except (OSError, ValueError, EOFError):
         pass
     parts = [np.zeros((0, 5), np.int64)]
-    for index in tqdm(range(len(dataset)), f"finding regions of {name}", leave=False, unit="image"):
+    for index in tqdm(range(len(dataset)), f"finding regions of {name}", leave=False, unit="image", delay=1):
         found = regions(dataset[index][1].byte().numpy())
         parts.append(np.insert(found, 0, index, axis=1))
     table = np.concatenate(parts)
@@ -124,4 +125,5 @@ def _write(path: Path, table: np.ndarray) -> None:
             np.save(file, table)
         part.replace(path)
     except OSError:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()

@@ -110,6 +110,41 @@ def test_three_steps_derived_by_hand(discriminator, batch_norm):
         assert max((before - after).abs().max() for before, after in moved) > 1e-3  # the tolerance is for two threads
 
 
+def test_a_step_of_few_labelled_and_many_pseudo_labelled_images_by_hand():
+    """Two and six images: both sums are divided by the labelled pixels that a batch of four would have."""
+    method, batch = make_method(batch_norm="joint", mix=3.0), make_batch()
+    batch = batch._replace(target=batch.target.repeat(3, 1, 1, 1), pseudo_labels=batch.pseudo_labels.repeat(3, 1, 1))
+    model = copy.deepcopy(method.model).train()
+    output = model(torch.cat([batch.source, batch.target]))
+    labels = torch.cat([batch.source_labels, batch.pseudo_labels])
+    sums = sum(
+        F.cross_entropy(head, labels, ignore_index=255, reduction="sum") for head in (output.logits, *output.aux)
+    )
+    loss = sums / (batch.source_labels != 255).sum() * (2 / 4)
+    terms = method.step(batch)
+    assert terms["loss"].item() == pytest.approx(loss.item(), rel=1e-5)
+    gradients = torch.autograd.grad(loss, list(model.parameters()))
+    for (name, ours), before, gradient in zip(
+        method.model.named_parameters(), model.parameters(), gradients, strict=True
+    ):
+        torch.testing.assert_close(ours, before - 8e-2 * (gradient + 1e-4 * before), rtol=1e-3, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize(
+    ("mix", "size", "expected"),
+    [(1, 8, (8, 8)), (3, 8, (4, 12)), (7, 8, (2, 14)), (1 / 3, 8, (12, 4)), (7, 32, (8, 56)), (2, 8, (5, 11))],
+)
+def test_how_a_batch_is_mixed(mix, size, expected):
+    method = make_method(mix=mix)
+    assert method.batch_sizes(0, size) == (size, size), "the teacher's round"
+    assert method.batch_sizes(1, size) == expected and sum(expected) == 2 * size
+
+
+def test_a_mix_is_not_for_a_discriminator():
+    with pytest.raises(ValueError, match="mix is 3.*discriminator"):
+        make_method(discriminator="dsc", mix=3)
+
+
 def test_where_nothing_is_believed_the_target_teaches_nothing():
     """A loss of 0, no NaN, and a gradient that is exactly nothing: with the source's averages, it is source-only."""
     torch.manual_seed(0)
@@ -190,6 +225,7 @@ def test_every_method_has_its_own_defaults(name, kind, protocol, expected):
         ({"rounds": 3}, 4, [None, 0, 0.5, 1], [1, 1, 2, 3]),
         ({"rounds": 3, "init": "there"}, 3, [0, 0.5, 1], [1, 2, 3]),
         ({"rounds": 1, "init": "there"}, 1, [0], [1]),
+        ({"rounds": 2, "teacher": "there"}, 2, [0, 1], [1, 3]),
     ],
 )
 def test_rounds_and_how_far_each_is(given, rounds, progress, strength):
