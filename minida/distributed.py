@@ -98,11 +98,11 @@ def average(value: Tensor) -> Tensor:
     return total(value) / world_size()
 
 
-def check_batch_size(batch_size: int) -> None:
+def check_batch_size(batch_size: int, name: str = "batch_size") -> None:
     """Raises ValueError for a batch that the processes cannot share evenly, with two images each."""
     shares = world_size()
     if batch_size % shares or batch_size < 2 * shares:
-        raise ValueError(f"batch_size {batch_size} for {shares} processes; expected a multiple of it, 2 images each")
+        raise ValueError(f"{name} {batch_size} for {shares} processes; expected a multiple of it, 2 images each")
 
 
 def any_process(*flags: bool) -> list[bool]:

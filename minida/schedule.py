@@ -40,3 +40,12 @@ def phases(config: Config) -> list[Phase]:
         found.append(Phase(size, round(config.batch_size / area), steps, shown, pace))
         shown += steps * pace
     return found
+
+
+def phase_at(plan: list[Phase], step: int) -> tuple[Phase, int]:
+    """The phase that step `step` of a round falls into, and how many of the phase's steps are before it."""
+    for phase in plan:
+        if step < phase.steps:
+            return phase, step
+        step -= phase.steps
+    raise IndexError("the schedule ends before this step")

@@ -30,7 +30,7 @@ from minida.labeling import LabelingStrategy
 from minida.methods import METHODS, Method, configure
 from minida.models import BiSeNet
 from minida.runs import RunFolder, refuse_other_run
-from minida.schedule import Phase, phases
+from minida.schedule import Phase, phase_at, phases
 from minida.storage import initialise, load_for, save_model, save_part, write_json
 from minida.types import Batch
 
@@ -73,6 +73,9 @@ class Trainer:
         self.teacher = None if config.teacher is None else load_for(config.teacher, self.data.source.table)
         self.method = self._build_method(config.init, resumed=folder.checkpoint.exists())
         self.phases = phases(config)
+        mixed = self.method.batch_sizes(self.method.rounds(config) - 1, config.batch_size)
+        for name, size in zip(("source", "target"), mixed, strict=True):  # other phases have multiples of it
+            distributed.check_batch_size(size, f"batch_size of the {name}")
         self.round_steps = sum(phase.steps for phase in self.phases)
         self.total = self.round_steps * self.method.rounds(config)
         self.step, self.seconds, self.history = 0, 0.0, []
@@ -106,10 +109,7 @@ class Trainer:
         with bar:
             while self.step < self.total:
                 number, done = divmod(self.step, self.round_steps)
-                for phase in self.phases:
-                    if done < phase.steps:
-                        break
-                    done -= phase.steps
+                phase, done = phase_at(self.phases, done)
                 batches = self._begin_phase(number, phase)
                 with interruptible() as interrupted:  # before, Ctrl-C ends all at once
                     self._train_phase(batches, phase, done, interrupted, bar)

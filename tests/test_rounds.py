@@ -172,9 +172,14 @@ def test_a_teacher_of_other_classes_is_refused(tmp_path, monkeypatch):
 
 
 def test_a_mix_of_images_reaches_the_batches(tmp_path, rounds):
-    train("self-training", tmp_path, strategy="cbst", batch_size=2, mix=3, **SSL)
+    train("self-training", tmp_path, strategy="cbst", batch_size=4, mix=3)
     sizes = [next(iter(begun.batches)) for begun in rounds]
-    assert [len(batch.source) for batch in sizes] == [2, 1] and len(sizes[1].target) == 3
+    assert [len(batch.source) for batch in sizes] == [4, 2] and len(sizes[1].target) == 6
+
+
+def test_a_mix_leaves_two_images_of_either(tmp_path):
+    with pytest.raises(ValueError, match="batch_size of the source 1 .*2 images each"):
+        train("self-training", tmp_path, batch_size=4, mix=7)
 
 
 def test_the_teachers_round_is_the_method_without_pseudo_labels(tmp_path):

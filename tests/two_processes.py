@@ -117,7 +117,7 @@ def labelling(folder):
         found["single"] = len(list(label_images(teacher, DARS([1] * 19, 0.9), single, bar=False)))
         nn.BatchNorm2d = NoNorm
         options = {**SHORT, "source": "minicity:game?n=13", "target": "minicity:real?n=13", "steps": 3}
-        result = minida.train("dars", "smoke", out=folder / "dars", ratio=0.4, **options)
+        result = minida.train("dars", "smoke", out=folder / "dars", ratio=0.4, centroids=0.5, **options)
         found["history"] = result.history
     nn.BatchNorm2d = norm
     return found
