@@ -35,6 +35,11 @@ def denormalise(images: Tensor) -> Tensor:
     return (images.float() * std + mean).round_().clamp_(0, 255).to(torch.uint8)
 
 
+def around(centre: tuple[int, int], window: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """Top and left of the window in an image of `size` that has `centre` in its middle, as far as the borders let."""
+    return tuple(min(max(c - w // 2, 0), s - w) for c, w, s in zip(centre, window, size, strict=True))
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """Random scale, crop, flip, colour jitter, blur and noise, the same for an image and its labels.
@@ -93,8 +98,7 @@ class Augmentation:
         # Along an axis either the window is smaller than the image or it is shown smaller than the crop.
         top, left = int(u[0] * (h - window[0] + 1)), int(u[1] * (w - window[1] + 1))
         if centre is not None:
-            top = min(max(centre[0] - window[0] // 2, 0), h - window[0])
-            left = min(max(centre[1] - window[1] // 2, 0), w - window[1])
+            top, left = around(centre, window, (h, w))
         above, before = int(u[0] * (H - shown[0] + 1)), int(u[1] * (W - shown[1] + 1))
         is_mask = isinstance(plane, tv_tensors.Mask)
         plane = plane.as_subclass(Tensor)[:, top : top + window[0], left : left + window[1]]

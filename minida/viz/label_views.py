@@ -5,6 +5,7 @@ Images and labels are as in `views`; IGNORE in pseudo-labels: not believed, in t
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -75,24 +76,47 @@ def quality_bars(names: Sequence[str], palette: np.ndarray, coverage, accuracy) 
         palette: (C, 3) colours of the classes.
         coverage, accuracy: (1 + C,) shares, NaN where there is none.
     """
+    columns = (Bars("coverage", coverage, _QUIET), Bars("accuracy", accuracy, RIGHT, striped=True))
+    return bars(names, [(255, 255, 255), *palette], columns)
+
+
+class Bars(NamedTuple):
+    """A column of bars: its title, a share for each row, and how they look."""
+
+    title: str
+    values: Sequence[float]
+    colour: tuple[int, int, int]
+    striped: bool = False  # what is left of a bar is wrong
+    least: float | None = None  # the share at which a bar begins, on a logarithmic scale; None: even, from 0
+
+
+def bars(names: Sequence[str], swatches: Sequence, columns: tuple[Bars, Bars]) -> np.ndarray:
+    """As `quality_bars`, of any two columns; a white swatch is left out."""
     canvas = Image.new("RGB", (WIDTH, _HEAD + _ROW * len(names)), "white")
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(24)
-    columns = (("coverage", coverage, _QUIET, 212), ("accuracy", accuracy, RIGHT, 600))
-    for row, name in enumerate(names):
+    for row, (name, swatch) in enumerate(zip(names, swatches, strict=True)):
         top, middle = _HEAD + _ROW * row + 8, _HEAD + _ROW * (row + 0.5)
-        if row:
-            draw.rectangle((4, top - 1, 25, top + 20), tuple(palette[row - 1].tolist()), _QUIET)
-        absent = np.isnan(coverage[row]) and np.isnan(accuracy[row])
-        draw.text((38 if row else 4, middle), name, _QUIET if absent else _INK, font, "lm")
-        for title, values, colour, left in columns:
-            value = float(values[row])
-            draw.text((left + _BAR + 96, middle), "-" if np.isnan(value) else f"{value:.1%}", _INK, font, "rm")
+        coloured = tuple(map(int, swatch)) != (255, 255, 255)
+        if coloured:
+            draw.rectangle((4, top - 1, 25, top + 20), tuple(map(int, swatch)), _QUIET)
+        absent = all(np.isnan(column.values[row]) for column in columns)
+        draw.text((38 if coloured else 4, middle), name, _QUIET if absent else _INK, font, "lm")
+        for left, column in zip((212, 600), columns, strict=True):
+            value = float(column.values[row])
+            draw.text((left + _BAR + 96, middle), "-" if np.isnan(value) else _percent(value), _INK, font, "rm")
             if not row:
-                draw.text((left, _HEAD / 2), title, _QUIET, font, "lm")
+                draw.text((left, _HEAD / 2), column.title, _QUIET, font, "lm")
             if not np.isnan(value):
-                canvas.paste(_rest(title == "accuracy"), (left, top))
-                canvas.paste(colour, (left, top, left + round(_BAR * value), top + 20))
+                length = value
+                if column.least is not None:
+                    length = 1 - np.log(max(value, column.least)) / np.log(column.least)
+                canvas.paste(_rest(column.striped), (left, top))
+                canvas.paste(column.colour, (left, top, left + round(_BAR * length), top + 20))
     return np.asarray(canvas)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.2%}" if 0 < share < 0.0095 else f"{share:.1%}"
 
 
 @lru_cache
