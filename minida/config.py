@@ -47,7 +47,7 @@ class Config:
     flip: bool = False  # average the teacher's predictions over an image and its mirror image
     rounds: int = 1  # times that the teacher labels and a student is trained; each takes `steps`
     strength: tuple[float, float] = (1.0, 1.0)  # β: scales the augmentation below, in the first and the last round
-    mix: float = 1.0  # pseudo-labelled images for each labelled one; a step has batch_size of both on average
+    mix: float = 1.0  # pseudo-labelled images for each labelled one; 2 * batch_size a step, rounded to whole images
     teacher: str | None = None  # a run folder or model file that labels in the first round, of any backbone
     student: str = "continue"  # a round's student starts from the teacher's weights, or from scratch: the initial ones
 
@@ -88,6 +88,7 @@ class Config:
             ("centroids", 0 <= self.centroids <= 1, "a share from 0 to 1"),
             ("crops", self.crops in CROPS, ", ".join(CROPS)),
             ("warmup", 0 <= self.warmup < 1, "a share, from 0 to below 1"),
+            ("warmup", not self.warmup or self.crops != "baseline", "0 without a crop schedule: give crops too"),
             ("student", self.student in ("scratch", "continue"), "scratch or continue"),
             ("lr", self.lr is None or self.lr > 0, "a positive number"),
             ("log_every", self.log_every >= 1, "1 or more"),

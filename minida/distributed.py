@@ -98,11 +98,13 @@ def average(value: Tensor) -> Tensor:
     return total(value) / world_size()
 
 
-def check_batch_size(batch_size: int, name: str = "batch_size") -> None:
+def check_batch_size(batch_size: int, why: str = "") -> None:
     """Raises ValueError for a batch that the processes cannot share evenly, with two images each."""
     shares = world_size()
     if batch_size % shares or batch_size < 2 * shares:
-        raise ValueError(f"{name} {batch_size} for {shares} processes; expected a multiple of it, 2 images each")
+        raise ValueError(
+            f"batch_size {batch_size} for {shares} processes{why}; expected a multiple of it, 2 images each"
+        )
 
 
 def any_process(*flags: bool) -> list[bool]:
@@ -118,6 +120,16 @@ def broadcast(value: Any) -> Any:
     with _together():
         dist.broadcast_object_list(box, device=torch.device("cpu"))
     return box[0]
+
+
+def gather(value: Any) -> list[Any]:
+    """Collective: every process's value, of any kind that can be pickled, by rank."""
+    if not active():
+        return [value]
+    values = [None] * world_size()
+    with _together():
+        dist.all_gather_object(values, value)
+    return values
 
 
 def _average_in_place(tensors: Iterable[Tensor]) -> None:

@@ -1,7 +1,9 @@
-"""The folder of one run, and what may be done with one that is there already."""
+"""The folder of one run, what may be done with one that is there already, and how a run is stopped."""
 
 import dataclasses
 import json
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -56,7 +58,7 @@ class RunFolder:
 
     def begin(self, config: dict[str, Any]) -> None:
         """Start a run: its configuration, and an empty history."""
-        for left in self.path.glob("pseudo-labels-*.npy"):  # by a run that ended before its first checkpoint
+        for left in self.path.glob("*pseudo-labels-*.npy"):  # by a run that ended before its first checkpoint
             left.unlink()
         write_json(self.config, config)
         write_atomically(self.history, lambda temporary: temporary.write_text("", encoding="utf-8"))
@@ -107,6 +109,22 @@ def refuse_other_run(folder: RunFolder, resume: bool, config: Config | None = No
         return
     stored, wanted = folder.read_config(), json.loads(json.dumps(dataclasses.asdict(config)))
     for key in wanted:
-        if stored.get(key, wanted[key]) != wanted[key]:  # a run of before there was such a field is not another run
-            found = f"{folder.path} was started with {key}={stored[key]!r}, not {wanted[key]!r}"
+        began = stored.get(key, getattr(Config, key))  # a run of before there was such a field had its default
+        if began != wanted[key]:
+            found = f"{folder.path} was started with {key}={began!r}, not {wanted[key]!r}"
             raise ValueError(f"{found}; use one of both")
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """Turn Ctrl-C and kill into a flag, so that the loop ends between two steps. Main thread only."""
+    flag = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag
+        return
+    caught = {number: signal.signal(number, lambda *_: flag.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield flag
+    finally:
+        for number, handler in caught.items():
+            signal.signal(number, handler)

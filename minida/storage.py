@@ -177,14 +177,13 @@ def load(path: str | Path) -> BiSeNet:
     return model.eval()
 
 
-def load_for(path: str | Path, table: ClassTable) -> BiSeNet:
-    """As `load`, for data with the classes of `table`. Raises: ValueError for a model of others."""
+def check_classes(path: str | Path, table: ClassTable) -> None:
+    """Raises ValueError where a stored model's classes are not those of `table`, or what `read_metadata` raises."""
     metadata = read_metadata(path)
     if metadata.class_names != table.names:
         raise ValueError(
             f"{path} has {metadata.num_classes} classes, the data {len(table.names)} others; choose another"
         )
-    return load(path)
 
 
 def save_part(path: Path, network: nn.Module) -> None:

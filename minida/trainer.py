@@ -2,12 +2,11 @@
 
 import dataclasses
 import re
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,15 +22,15 @@ from minida import distributed
 from minida.config import Config
 from minida.data import Augmentation, TrainingBatches, evaluation_batches
 from minida.data.protocols import open_datasets
-from minida.data.pseudo import coverage, store_labels
+from minida.data.pseudo import PseudoLabelled, coverage, store_labels
 from minida.device import describe_device, faster_in_bfloat16, move, resolve_device, to_device
 from minida.evaluation import Report, evaluate
 from minida.labeling import LabelingStrategy
 from minida.methods import METHODS, Method, configure
 from minida.models import BiSeNet
-from minida.runs import RunFolder, refuse_other_run
-from minida.schedule import Phase, phase_at, phases
-from minida.storage import initialise, load_for, save_model, save_part, write_json
+from minida.runs import RunFolder, interruptible, refuse_other_run
+from minida.schedule import Stage, check_batches, stage_at, stages
+from minida.storage import check_classes, initialise, load, save_model, save_part, write_json
 from minida.types import Batch
 
 CHECKPOINT_SECONDS = 60  # a killed run loses at most this much
@@ -70,15 +69,18 @@ class Trainer:
         self.given = {} if strategy is None else {"strategy": strategy}
         distributed.check_batch_size(config.batch_size)
         self.data = open_datasets(config, METHODS[config.method].uses_target)
-        self.teacher = None if config.teacher is None else load_for(config.teacher, self.data.source.table)
-        self.method = self._build_method(config.init, resumed=folder.checkpoint.exists())
-        self.phases = phases(config)
-        mixed = self.method.batch_sizes(self.method.rounds(config) - 1, config.batch_size)
-        for name, size in zip(("source", "target"), mixed, strict=True):  # other phases have multiples of it
-            distributed.check_batch_size(size, f"batch_size of the {name}")
-        self.round_steps = sum(phase.steps for phase in self.phases)
-        self.total = self.round_steps * self.method.rounds(config)
+        resumed = folder.checkpoint.exists()
+        if config.teacher is not None and not resumed:  # its mistakes show before a training
+            check_classes(config.teacher, self.data.source.table)
+        self.method = self._build_method(config.init, resumed)
+        self.stages = stages(config, self.method.rounds(config), self.method.batch_sizes)
+        for stage in self.stages:
+            target = self.data.target if self.method.sees_target(stage.number) else None
+            check_batches(config, stage, self.data.source, target)
+        self.total = self.stages[-1].start + self.stages[-1].phase.steps
+        self.round_steps = self.total // self.method.rounds(config)
         self.step, self.seconds, self.history = 0, 0.0, []
+        self.labelled: PseudoLabelled | None = None
         self.not_finite: dict[str, Tensor] = {}  # by loss term: the first step at which it was no number
 
     def _build_method(self, init: str | None, resumed: bool = False) -> Method:
@@ -108,23 +110,19 @@ class Trainer:
         bar.set_description(self.folder.path.name)
         with bar:
             while self.step < self.total:
-                number, done = divmod(self.step, self.round_steps)
-                phase, done = phase_at(self.phases, done)
-                batches = self._begin_phase(number, phase)
+                stage = stage_at(self.stages, self.step)
+                batches = self._begin_stage(stage)
                 with interruptible() as interrupted:  # before, Ctrl-C ends all at once
-                    self._train_phase(batches, phase, done, interrupted, bar)
+                    self._train_stage(batches, stage, interrupted, bar)
         return self._finish()
 
-    def _train_phase(
-        self, batches: TrainingBatches, phase: Phase, done: int, interrupted: threading.Event, bar: tqdm
-    ) -> None:
-        """The steps of `phase` after its first `done`."""
+    def _train_stage(self, batches: TrainingBatches, stage: Stage, interrupted: threading.Event, bar: tqdm) -> None:
         saved = time.perf_counter()
         started = saved - self.seconds
-        for number, batch in enumerate(batches, done + 1):
-            self.method.schedule(phase.shown + (number - 1) * phase.pace)
+        for batch in batches:
+            self.method.schedule(stage.phase.shown + (self.step - stage.start) * stage.phase.pace)
             self._update(Batch(*(move(part, self.device) for part in batch)))
-            last, end = self.step % self.round_steps == 0, number == phase.steps
+            last, end = self.step % self.round_steps == 0, self.step == stage.start + stage.phase.steps
             self.seconds = time.perf_counter() - started
             if last or self.step % self.config.log_every == 0 or self.step % self.config.eval_every == 0:
                 self._log(bar)
@@ -139,36 +137,46 @@ class Trainer:
             if end:
                 return
 
-    def _begin_phase(self, number: int, phase: Phase) -> TrainingBatches:
-        """Resize, paint or label all that round `number` needs; the phase's batches from the current step on."""
-        config, target = self.config, self.data.target
+    def _begin_stage(self, stage: Stage) -> TrainingBatches:
+        """Resize, paint or label all that the stage needs; its batches from the current step on."""
+        config, number, target = self.config, stage.number, self.data.target
         self.data.evaluation.prepare(labels=False)
-        progress = self.method.progress(number)
+        self.data.source.prepare()
+        if target is not None:
+            target.prepare(labels=False)
+        started = time.perf_counter()
         if not self.method.sees_target(number):
             target = None
-        elif progress is not None:
-            started, path = time.perf_counter(), self.folder.pseudo_labels(number)
-            fresh = self.step % self.round_steps == 0  # else the model is a student already
-            if not fresh and not distributed.broadcast(path.exists()):
-                raise ValueError(f"{path} is missing, and its teacher is no more; delete the run and start again")
-            target = store_labels(target, path, lambda: self._pseudo_labels(number))
-            if fresh and config.student == "scratch":
-                self.method = self._build_method(None)
-            self.seconds += time.perf_counter() - started
+        elif self.method.progress(number) is not None:
+            target = self._labelled_target(number)
         augmentation = Augmentation(
-            phase.size, scale=config.scale, jitter=config.jitter, blur=config.blur, noise=config.noise,
+            stage.phase.size, scale=config.scale, jitter=config.jitter, blur=config.blur, noise=config.noise,
             fill=self.method.fills_crops, strength=self.method.augmentation_strength(number),
         )  # fmt: skip
-        return TrainingBatches(
-            self.data.source, target, batch_size=self.method.batch_sizes(number, phase.batch_size),
-            augmentation=augmentation, seed=config.seed, workers=config.workers, start=self.step,
-            centroids=config.centroids,
+        batches = TrainingBatches(
+            self.data.source, target, batch_size=stage.batch_sizes, augmentation=augmentation, seed=config.seed,
+            workers=config.workers, start=self.step, centroids=config.centroids, first=stage.first, drawn=stage.drawn,
         )  # fmt: skip
+        self.seconds += time.perf_counter() - started
+        return batches
+
+    def _labelled_target(self, number: int) -> PseudoLabelled:
+        """The target with the labels of round `number`, made where they are not there yet; and its student."""
+        path, fresh = self.folder.pseudo_labels(number), self.step % self.round_steps == 0
+        if self.labelled is not None and self.labelled.path == path:  # in an earlier stage of this round
+            return self.labelled
+        if not fresh and not distributed.broadcast(path.exists()):  # the model is a student already
+            raise ValueError(f"{path} is missing, and its teacher is no more; delete the run and start again")
+        self.labelled = store_labels(self.data.target, path, lambda: self._pseudo_labels(number))
+        if fresh and self.config.student == "scratch":
+            self.method = self._build_method(self.config.init if self.config.teacher else None)
+        return self.labelled
 
     def _pseudo_labels(self, number: int) -> Iterator[Tensor]:
         batches = evaluation_batches(self.data.target, workers=self.config.workers, with_labels=False)
-        given = self.teacher is not None and self.method.progress(number) == 0
-        teacher = to_device(self.teacher, self.device) if given else self.method.model
+        teacher = self.method.model
+        if self.config.teacher is not None and self.method.progress(number) == 0:
+            teacher = to_device(load(self.config.teacher), self.device)
         return self.method.pseudo_labels(teacher, number, batches, self.data.source.class_frequency(), self.progress)
 
     def _update(self, batch: Batch) -> None:
@@ -265,21 +273,6 @@ class Trainer:
             },
             **dataclasses.asdict(self.report),
         }  # fmt: skip
-
-
-@contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """Turn Ctrl-C and kill into a flag, so that the loop ends between two steps. Main thread only."""
-    flag = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield flag
-        return
-    caught = {number: signal.signal(number, lambda *_: flag.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield flag
-    finally:
-        for number, handler in caught.items():
-            signal.signal(number, handler)
 
 
 def train(

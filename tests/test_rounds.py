@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import shutil
 import signal
 from types import SimpleNamespace
 
@@ -62,17 +63,17 @@ def opened(monkeypatch):
 @pytest.fixture
 def rounds(monkeypatch):
     """What every round began with: its teacher, the model that is then trained, its batches."""
-    seen, begin = [], Trainer._begin_phase
+    seen, begin = [], Trainer._begin_stage
 
-    def watch(self, number, phase):
+    def watch(self, stage):
         teacher, step = copy.deepcopy(self.method.model), self.step
-        batches = begin(self, number, phase)
+        batches = begin(self, stage)
         student, momentum = copy.deepcopy(self.method.model), self.method.optimizers["model"].state_dict()["state"]
-        begun = {"number": number, "step": step, "teacher": teacher, "student": student, "batches": batches}
+        begun = {"number": stage.number, "step": step, "teacher": teacher, "student": student, "batches": batches}
         seen.append(SimpleNamespace(**begun, momentum=len(momentum), trainer=self))
         return batches
 
-    monkeypatch.setattr(Trainer, "_begin_phase", watch)
+    monkeypatch.setattr(Trainer, "_begin_stage", watch)
     return seen
 
 
@@ -177,9 +178,38 @@ def test_a_mix_of_images_reaches_the_batches(tmp_path, rounds):
     assert [len(batch.source) for batch in sizes] == [4, 2] and len(sizes[1].target) == 6
 
 
-def test_a_mix_leaves_two_images_of_either(tmp_path):
-    with pytest.raises(ValueError, match="batch_size of the source 1 .*2 images each"):
-        train("self-training", tmp_path, batch_size=4, mix=7)
+@pytest.mark.parametrize("student", ["scratch", "continue"])
+def test_beside_a_teacher_init_is_where_the_student_begins(tmp_path, rounds, student):
+    for name, seed in (("teacher", 3), ("begun", 4)):
+        train("supervised", tmp_path / name, seed=seed)
+    rounds.clear()
+    given = {"teacher": str(tmp_path / "teacher"), "init": str(tmp_path / "begun")}
+    train("dars", tmp_path / "run", student=student, **given)
+    assert [begun.number for begun in rounds] == [0] and same(rounds[0].student, minida.load(tmp_path / "begun"))
+    by_hand = labelled_by_hand(minida.load(tmp_path / "teacher"), rounds[0].trainer, 0.5)
+    np.testing.assert_array_equal(np.load(tmp_path / "run" / "pseudo-labels-0.npy"), by_hand)
+
+
+def test_a_stopped_run_needs_its_teacher_no_more(tmp_path):
+    train("supervised", tmp_path / "teacher", seed=3)
+    given = {"teacher": str(tmp_path / "teacher"), "centroids": 0.5}
+    whole = train("dars", tmp_path / "whole", **given)
+    with pytest.raises(KeyboardInterrupt):
+        train("dars", tmp_path / "cut", callback=stopped_at([2]), **given)
+    shutil.rmtree(tmp_path / "teacher")
+    assert same(train("dars", tmp_path / "cut", resume=True, **given).model, whole.model)
+    assert (tmp_path / "cut" / "regions-of-pseudo-labels-0.npy").exists(), "found once, kept beside the labels"
+    with pytest.raises(ValueError, match="teacher"):
+        train("dars", tmp_path / "other", **given)
+
+
+def test_regions_of_old_labels_are_not_taken_for_new_ones(tmp_path):
+    """A run that ended before its first checkpoint leaves labels and regions behind; the next one makes its own."""
+    tmp_path.joinpath("run").mkdir()
+    for name in ("pseudo-labels-1.npy", "regions-of-pseudo-labels-1.npy"):
+        np.save(tmp_path / "run" / name, np.zeros((1, 5), np.int64))
+    again, first = (train("dars", tmp_path / name, centroids=0.5) for name in ("run", "first"))
+    assert same(again.model, first.model)
 
 
 def test_the_teachers_round_is_the_method_without_pseudo_labels(tmp_path):

@@ -9,8 +9,10 @@ import torch
 
 import minida
 from minida.config import make_config
+from minida.data.centroids import Centroids
+from minida.data.loaders import _Stream
 from minida.methods import Method
-from minida.schedule import Phase, phases
+from minida.schedule import Phase, phases, stage_at, stages
 from minida.trainer import Trainer
 
 TINY = {"source": "minicity:real?n=40", "precision": "float32", "progress": False, "steps": 12, "eval_every": 12}
@@ -23,7 +25,9 @@ def plan(crops, warmup=0.0, steps=600, size=(96, 192), batch_size=8):
 
 
 def test_the_baseline_is_one_phase_at_the_pace_of_its_steps():
-    assert plan("baseline") == plan("baseline", warmup=0.5) == [Phase((96, 192), 8, 600, 0.0, 1.0)]
+    assert plan("baseline") == [Phase((96, 192), 8, 600, 0.0, 1.0)]
+    with pytest.raises(ValueError, match="warmup is 0.5; expected 0 without a crop schedule"):
+        plan("baseline", warmup=0.5)
 
 
 def test_phases_by_hand():
@@ -113,9 +117,64 @@ def test_a_run_resumes_in_any_phase(tmp_path, stop):
     assert [line["step"] for line in resumed.history] == list(range(1, 15))
 
 
-def test_a_set_that_is_smaller_than_the_largest_batch(tmp_path):
-    with pytest.raises(ValueError, match="has 6 image.*too few for a batch of 8"):
-        minida.train("supervised", "smoke", out=tmp_path, crops="coarse2fine", **TINY | {"source": "minicity:real?n=6"})
+@pytest.mark.parametrize(
+    ("name", "options", "line"),
+    [
+        ("supervised", {"crops": "fine2coarse"}, "6 image.*a batch of 8 .batch_size=2, mix=1, crops=fine2coarse"),
+        ("self-training", {"mix": 3.0, "batch_size": 4, "protocol": "ssl", "labeled": "2/3"}, "2 image.*a batch of 6"),
+        (
+            "self-training",
+            {"mix": 3.0, "batch_size": 4, "target": "minicity:real?n=5"},
+            "5 image.*a batch of 6 .*mix=3",
+        ),
+        (
+            "self-training",
+            {"mix": 7.0, "batch_size": 4, "target": "minicity:real?n=9"},
+            "batch_size 1 .*mix=7.*2 images",
+        ),
+        ("supervised", {"centroids": 0.2}, "centroids=0.2 of a batch of 2 is no image"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said_before_anything_is_trained(tmp_path, seen, name, options, line):
+    with pytest.raises(ValueError, match=line):
+        minida.train(name, "smoke", out=tmp_path / "run", **TINY | {"source": "minicity:real?n=6"} | options)
+    assert not seen and not (tmp_path / "run").exists()
+
+
+def test_stages_by_hand():
+    config = make_config("self-training", "notebook", steps=100, crops="coarse2fine", centroids=0.5)
+    plan = stages(config, 2, lambda number: ((8, 8), (4, 12))[number])
+    assert [(stage.number, stage.start, stage.batch_sizes) for stage in plan] == [
+        (0, 0, (32, 32)), (0, 8, (16, 16)), (0, 25, (8, 8)), (1, 58, (16, 48)), (1, 66, (8, 24)), (1, 83, (4, 12)),
+    ]  # fmt: skip
+    assert [stage.first for stage in plan] == [stage.start for stage in plan]
+    assert [stage.drawn[0] for stage in plan] == [0, 128, 264, 396, 460, 528], (
+        "8 * 16, + 17 * 8, + 33 * 4, + 8 * 8, ..."
+    )
+    assert plan[3].drawn[1] == 396 and plan[4].drawn[1] == 396 + 8 * 24
+    for stage in plan:
+        assert stage_at(plan, stage.start) is stage is stage_at(plan, stage.start + stage.phase.steps - 1)
+    same = stages(make_config("self-training", "notebook", steps=100), 3, lambda number: (8, 8))
+    assert [(stage.start, stage.first, stage.drawn) for stage in same] == [(n, 0, (0, 0)) for n in (0, 100, 200)]
+
+
+@pytest.mark.parametrize("crops", ["coarse2fine", "fine2coarse+"])
+def test_every_draw_is_taken_once_whatever_the_batch(monkeypatch, tmp_path, crops):
+    numbers, draw = [], Centroids.draw
+    monkeypatch.setattr(Centroids, "draw", lambda self, number: numbers.append(number) or draw(self, number))
+    minida.train("supervised", "smoke", out=tmp_path, crops=crops, centroids=0.5, batch_size=2, **TINY)
+    assert numbers == list(range(len(numbers))) and len(numbers) >= 12
+
+
+def test_a_change_of_the_batch_begins_another_order(monkeypatch, tmp_path):
+    orders, samples = [], _Stream.samples
+    watch = lambda self, step: orders.append(samples(self, step)) or orders[-1]  # noqa: E731
+    monkeypatch.setattr(_Stream, "samples", watch)
+    minida.train("supervised", "smoke", out=tmp_path, crops="coarse2fine", batch_size=2, **TINY)
+    images = [[sample.index for sample in step] for step in orders]
+    assert [len(step) for step in images] == [8, 4, 4, 2, 2, 2, 2]
+    assert images[0][:4] != images[1], "the next stage does not begin with the same permutation"
+    assert len({*images[1], *images[2]}) == 8 and len({n for step in images[3:] for n in step}) == 8
 
 
 @pytest.mark.parametrize(
@@ -123,6 +182,7 @@ def test_a_set_that_is_smaller_than_the_largest_batch(tmp_path):
     [
         ("crops", "fine", "baseline, coarse2fine, fine2coarse"),
         ("warmup", 1.0, "below 1"),
+        ("warmup", 0.1, "give crops too"),
         ("centroids", 1.5, "from 0 to 1"),
         ("mix", 0, "positive number"),
     ],

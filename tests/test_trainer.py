@@ -210,6 +210,16 @@ def test_unknown_method_and_preset():
         minida.train("supervised", "smok")
 
 
+def test_a_folder_of_before_an_option_was_there_has_its_default(tmp_path):
+    minida.train("supervised", "smoke", out=tmp_path, **TINY)
+    stored = json.loads((tmp_path / "config.json").read_text())
+    del stored["crops"], stored["centroids"]
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+    with pytest.raises(ValueError, match="was started with crops='baseline', not 'coarse2fine'"):
+        minida.train("supervised", "smoke", out=tmp_path, resume=True, crops="coarse2fine", **TINY)
+    minida.train("supervised", "smoke", out=tmp_path, resume=True, **TINY)
+
+
 def test_a_folder_is_never_overwritten_nor_resumed_differently(tmp_path):
     minida.train("supervised", "smoke", out=tmp_path, **TINY)
     before = (tmp_path / "result.json").read_bytes()

@@ -35,6 +35,7 @@ class SegmentationDataset(Dataset, ABC):
     classes: tuple[int, ...] = tuple(range(len(CITYSCAPES.names)))
     has_labels: bool = True
     _frequency: np.ndarray | None = None
+    regions: np.ndarray | None = None  # what minida.data.centroids found in the labels, once it has looked
 
     @abstractmethod
     def image(self, index: int) -> Tensor:
@@ -52,8 +53,12 @@ class SegmentationDataset(Dataset, ABC):
         """What a file that is made of this image is called, without its ending: unique, perhaps with folders."""
         return f"{self.image_id(index):05d}"
 
+    def training_labels(self, index: int) -> Tensor:
+        """(H, W) int64 at `size`."""
+        return resize_labels(self.labels(index), self.size)
+
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return self.image(index), resize_labels(self.labels(index), self.size)
+        return self.image(index), self.training_labels(index)
 
     def prepare(self, labels: bool | Sequence[int] = True) -> None:
         """Do once what would otherwise be repeated for every image; loaders call it before they start.
@@ -111,6 +116,9 @@ class Subset(SegmentationDataset):
         if labels is not False:
             labels = self.indices if labels is True else [self.indices[index] for index in labels]
         self.dataset.prepare(labels)
+
+    def training_labels(self, index: int) -> Tensor:
+        return self.dataset.training_labels(self.indices[index])
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         return self.dataset[self.indices[index]]  # the whole set may hold a faster way than ours

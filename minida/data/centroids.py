@@ -8,6 +8,7 @@ seldom.
 
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -79,8 +80,10 @@ class Centroids:
 
     @classmethod
     def of(cls, dataset: SegmentationDataset, key: tuple[int, ...] = (0,)) -> "Centroids":
-        """Find the regions of every image (collective), or read what an earlier run found in the same labels."""
-        return cls(distributed.broadcast(_found(dataset) if distributed.rank() == 0 else None), key)
+        """Find the regions of every image (collective), or read what was found before in the same labels."""
+        if dataset.regions is None:
+            dataset.regions = _stored(dataset)
+        return cls(dataset.regions, key)
 
     def draw(self, number: int) -> Draw:
         """Draw `number`, from 0 up: cycle after cycle through the classes, each cycle in its own order."""
@@ -97,23 +100,37 @@ def _order(key: tuple[int, ...], count: int) -> np.ndarray:
     return np.random.default_rng(key).permutation(count)
 
 
-def _found(dataset: SegmentationDataset) -> np.ndarray:
-    """The table, kept in the cache under a hash of the labels themselves."""
+def _stored(dataset: SegmentationDataset) -> np.ndarray:
+    """The table of a data set; of pseudo-labels it is kept beside them, else in the cache by a hash of the labels."""
+    path, table = None, None
+    if distributed.rank() == 0:
+        path = dataset.path.with_name(f"regions-of-{dataset.path.name}") if hasattr(dataset, "path") else _name(dataset)
+        with suppress(OSError, ValueError, EOFError):
+            table = np.load(path)
+    table = distributed.broadcast(table)
+    if table is None:
+        share = range(distributed.rank(), len(dataset), distributed.world_size())
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            bar = tqdm(share, f"finding regions of {dataset.spec or dataset.name}", leave=False, unit="image", delay=1)
+            found = [pool.submit(_rows, dataset, index) for index in share]
+            parts = [(bar.update(), part.result())[1] for part in found]
+            bar.close()
+        merged = sorted((part for some in distributed.gather(parts) for part in some), key=lambda part: part[0])
+        table = np.concatenate([np.zeros((0, 5), np.int64), *(rows for _, rows in merged)])
+        if distributed.rank() == 0:
+            _write(path, table)
+    return table
+
+
+def _rows(dataset: SegmentationDataset, index: int) -> tuple[int, np.ndarray]:
+    return index, np.insert(regions(dataset.training_labels(index).byte().numpy()), 0, index, axis=1)
+
+
+def _name(dataset: SegmentationDataset) -> Path:
     digest, name = hashlib.sha256(repr((1, SPECK, dataset.size)).encode()), dataset.spec or dataset.name
     for index in tqdm(range(len(dataset)), f"reading labels of {name}", leave=False, unit="image", delay=1):
-        digest.update(dataset[index][1].byte().numpy())
-    path = cache_root() / f"centroids-{digest.hexdigest()[:24]}.npy"
-    try:
-        return np.load(path)
-    except (OSError, ValueError, EOFError):
-        pass
-    parts = [np.zeros((0, 5), np.int64)]
-    for index in tqdm(range(len(dataset)), f"finding regions of {name}", leave=False, unit="image", delay=1):
-        found = regions(dataset[index][1].byte().numpy())
-        parts.append(np.insert(found, 0, index, axis=1))
-    table = np.concatenate(parts)
-    _write(path, table)
-    return table
+        digest.update(dataset.training_labels(index).byte().numpy())
+    return cache_root() / f"centroids-{digest.hexdigest()[:24]}.npy"
 
 
 def _write(path: Path, table: np.ndarray) -> None:
@@ -123,6 +140,8 @@ def _write(path: Path, table: np.ndarray) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
             np.save(file, table)
+            file.flush()
+            os.fsync(file.fileno())
         part.replace(path)
     except OSError:
         with suppress(OSError):

@@ -264,8 +264,8 @@ class PairedFiles(SegmentationDataset):
     def label_counts(self, index: int) -> np.ndarray:
         return self._item("labels", index)[1]
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return self.image(index), torch.from_numpy(self._item("labels", index)[0].astype(np.int64))
+    def training_labels(self, index: int) -> Tensor:
+        return torch.from_numpy(self._item("labels", index)[0].astype(np.int64))
 
     def labels(self, index: int) -> Tensor:
         """(h, w) int64 at the file's own size."""

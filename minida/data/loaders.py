@@ -39,37 +39,45 @@ class Sample(NamedTuple):
     centre: tuple[int, int] | None = None
 
 
+def check_enough(dataset: SegmentationDataset, batch_size: int, why: str = "") -> None:
+    """Raises ValueError where `dataset` has fewer images than a batch; `why` says what made it so large."""
+    if not 0 < batch_size <= len(dataset):
+        name = dataset.spec or dataset.name
+        raise ValueError(
+            f"{name} has {len(dataset)} image(s), too few for a batch of {batch_size}{why}; "
+            f"expected a batch from 1 to {len(dataset)}"
+        )
+
+
 class _Stream:
     """One data set's endless order: a fresh permutation every epoch, whose last short batch is dropped.
 
-    The share `centroids` of every batch is drawn by centroid sampling instead.
+    The order begins at step `first`. The share `centroids` of every batch is drawn by centroid sampling instead, from
+    draw number `drawn` on.
     """
 
     def __init__(
         self, dataset: SegmentationDataset, batch_size: int, key: tuple[int, int], labels: bool = True,
-        centroids: float = 0.0,
+        centroids: float = 0.0, first: int = 0, drawn: int = 0,
     ) -> None:  # fmt: skip
-        if not 0 < batch_size <= len(dataset):
-            name = dataset.spec or dataset.name
-            raise ValueError(
-                f"{name} has {len(dataset)} image(s), too few for a batch of {batch_size}; "
-                f"expected a batch size from 1 to {len(dataset)}"
-            )
+        check_enough(dataset, batch_size)
         dataset.prepare(labels)
-        self.dataset, self.batch_size, self.key = dataset, batch_size, key
-        self.drawn = round(centroids * batch_size)
-        self.centroids = Centroids.of(dataset, (*key, 2)) if self.drawn else None
+        self.dataset, self.batch_size, self.key, self.first, self.drawn = dataset, batch_size, key, first, drawn
+        self.draws = round(centroids * batch_size)
+        self.centroids = Centroids.of(dataset, (*key, 2)) if self.draws else None
+        self.epochs = (*key, 0, first) if first else (*key, 0)
         self.share = slice(distributed.rank(), None, distributed.world_size())
 
     def samples(self, step: int) -> list[Sample]:
         """Those of batch `step` that fall to this process."""
         seeds = np.random.SeedSequence((*self.key, 1, step)).generate_state(self.batch_size).tolist()
-        draws = [self.centroids.draw(step * self.drawn + n) for n in range(self.drawn)]
+        number = self.drawn + (step - self.first) * self.draws
+        draws = [self.centroids.draw(number + n) for n in range(self.draws)]
         chosen = [Sample(draw.index, seed, (draw.y, draw.x)) for draw, seed in zip(draws, seeds, strict=False)]
-        if rest := self.batch_size - self.drawn:
-            epoch, place = divmod(step, len(self.dataset) // rest)
-            order = np.random.default_rng((*self.key, 0, epoch)).permutation(len(self.dataset))
-            chosen += map(Sample, order[place * rest :][:rest].tolist(), seeds[self.drawn :])
+        if rest := self.batch_size - self.draws:
+            epoch, place = divmod(step - self.first, len(self.dataset) // rest)
+            order = np.random.default_rng((*self.epochs, epoch)).permutation(len(self.dataset))
+            chosen += map(Sample, order[place * rest :][:rest].tolist(), seeds[self.draws :])
         return chosen[self.share]
 
 
@@ -81,7 +89,8 @@ class TrainingBatches(Dataset):
     and target run through their own epochs. Of the target only `image` is called, never `labels`, unless it holds
     pseudo-labels. Of several processes each gets its share of the same batch k: `batch_size` counts them all. It may
     be two numbers, of source and of target. The share `centroids` of the samples that have labels is drawn by
-    centroid sampling (minida.data.centroids). Raises: ValueError for a data set with fewer images than a batch.
+    centroid sampling (minida.data.centroids). Where a training changes its batch size, the order begins anew at step
+    `first`, after `drawn` such samples. Raises: ValueError for a data set with fewer images than a batch.
     """
 
     def __init__(
@@ -95,12 +104,15 @@ class TrainingBatches(Dataset):
         workers: int = 0,
         start: int = 0,
         centroids: float = 0.0,
+        first: int = 0,
+        drawn: tuple[int, int] = (0, 0),
     ) -> None:
         sizes = batch_size if isinstance(batch_size, tuple) else (batch_size, batch_size)
-        self.source, self.target = _Stream(source, sizes[0], (seed, 0), centroids=centroids), None
+        self.source = _Stream(source, sizes[0], (seed, 0), True, centroids, first, drawn[0])
+        self.target = None
         if target is not None:
-            drawn = centroids if isinstance(target, PseudoLabelled) else 0.0
-            self.target = _Stream(target, sizes[1], (seed, 1), labels=False, centroids=drawn)
+            share = centroids if isinstance(target, PseudoLabelled) else 0.0
+            self.target = _Stream(target, sizes[1], (seed, 1), False, share, first, drawn[1])
         self.augmentation, self.workers, self.start = augmentation, workers, start
 
     def __getitem__(self, step: int) -> Batch:

@@ -37,6 +37,8 @@ class PseudoLabelled(Subset):
     def prepare(self, labels: object = True) -> None:
         self.dataset.prepare(labels=False)
 
+    training_labels = labels  # they are at the images' size
+
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         return self.image(index), self.labels(index)
 

@@ -65,9 +65,9 @@ class Method(ABC):
         """
         return None
 
-    def batch_sizes(self, number: int, batch_size: int) -> tuple[int, int]:
-        """Images of the source and of the target a step of round `number` has, where the schedule says `batch_size`."""
-        return batch_size, batch_size
+    def batch_sizes(self, number: int) -> tuple[int, int]:
+        """Images of the source and of the target in a batch of round `number` (at the full crop)."""
+        return self.config.batch_size, self.config.batch_size
 
     def augmentation_strength(self, number: int) -> float:
         """β of round `number`."""

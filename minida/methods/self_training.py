@@ -5,9 +5,10 @@ augmentation strength β_k. The report, Eq. 5: with a discriminator, the pseudo-
 
 Departures: a student goes on from its teacher's weights, unless `student` is "scratch" (the paper's way, which from
 random weights takes more steps than a laptop has). The teacher of the first round is trained here for as many steps as
-a student, or is the model given as `init`. Each round runs for a fixed number of steps ("until no more gains" would
-need labels to decide). Eq. 1 and 5 are printed as sums over pixels; both are divided by the number of labelled pixels
-here, so that few pseudo-labels weigh little: two means would weigh the easy classes, which are believed first, twice.
+a student, or is the model given as `init`, or as `teacher`: then its student begins as any run does. Each round runs
+for a fixed number of steps ("until no more gains" would need labels to decide). Eq. 1 and 5 are printed as sums over
+pixels; both are divided by the number of labelled pixels here, so that few pseudo-labels weigh little: two means would
+weigh the easy classes, which are believed first, twice.
 """
 
 from collections.abc import Iterable, Iterator
@@ -76,11 +77,10 @@ class SelfTraining(Adversarial):
     def sees_target(self, number: int) -> bool:
         return "discriminator" in self.networks or self.progress(number) is not None
 
-    def batch_sizes(self, number: int, batch_size: int) -> tuple[int, int]:
-        if self.progress(number) is None:
-            return batch_size, batch_size
-        target = round(2 * batch_size * self.config.mix / (1 + self.config.mix))
-        return 2 * batch_size - target, target
+    def batch_sizes(self, number: int) -> tuple[int, int]:
+        both, mix = 2 * self.config.batch_size, 1.0 if self.progress(number) is None else self.config.mix
+        target = round(both * mix / (1 + mix))
+        return both - target, target
 
     def augmentation_strength(self, number: int) -> float:
         first, last = self.config.strength
@@ -115,21 +115,26 @@ class SelfTraining(Adversarial):
             else:
                 source, target = self.outputs(batch)
                 more = self.target_terms(target, batch)
-            segmentation = segmentation_loss(source, batch.source_labels)
             # both sums are divided by the labelled pixels of batch_size images, however many of them `mix` takes
             share = 1.0 if batch.target is None else 2 * len(batch.source) / (len(batch.source) + len(batch.target))
-            loss = share * (segmentation + sum(more.values()))
+            segmentation = share * segmentation_loss(source, batch.source_labels)
+            more = {name: share * value for name, value in more.items()}
+            loss = segmentation + sum(more.values())
         loss.backward()
         self.optimizers["model"].step()
         return {name: value.detach() for name, value in {"segmentation": segmentation, **more, "loss": loss}.items()}
 
     def target_terms(self, target: SegmentationOutput, batch: Batch) -> dict[str, Tensor]:
-        """The loss on the pseudo-labels, L_seg(I_t, Ŷ_t) of Eq. 5, where one pixel weighs what a labelled one does."""
+        """The loss on the pseudo-labels, L_seg(I_t, Ŷ_t) of Eq. 5, where one pixel weighs what a labelled one does.
+
+        Where few pixels of the labelled images have a label, all pseudo-labels together weigh what so many images do.
+        """
         if batch.pseudo_labels is None:
             return {}
         counts = [(labels != IGNORE).sum() for labels in (batch.pseudo_labels, batch.source_labels)]
         believed, labelled = map(distributed.average, counts)  # of all processes
-        return {"pseudo": believed / labelled.clamp(min=1) * segmentation_loss(target, batch.pseudo_labels)}
+        weight = (believed / labelled.clamp(min=1)).clamp(max=len(batch.target) / len(batch.source))
+        return {"pseudo": weight * segmentation_loss(target, batch.pseudo_labels)}
 
     def record(self) -> dict[str, Any]:
         said = super().record()

@@ -48,7 +48,8 @@ class CentroidExplorer(widgets.VBox):
 
     def __init__(self, dataset: SegmentationDataset, draws: int = 190) -> None:
         self.dataset, self.table, self.count = dataset, dataset.table, draws
-        self.index, self.pair = Centroids.of(dataset), lru_cache(256)(dataset.__getitem__)
+        self.index, self.pair = Centroids.of(dataset), lru_cache(4)(dataset.__getitem__)
+        self.labels = lru_cache(512)(lambda index: dataset.training_labels(index).byte().numpy())
         self.shares = lru_cache(64)(self._shares)
         numbers = dial("Draw", widgets.IntSlider, widgets.BoundedIntText, min=0, max=draws - 1, value=0)
         zooms = dial("Scale", widgets.FloatSlider, widgets.BoundedFloatText, min=1, max=4, step=0.1, value=1.6)
@@ -76,15 +77,19 @@ class CentroidExplorer(widgets.VBox):
     def _counts(self, index: int, window: Window) -> np.ndarray:
         """(C,) pixels of each class in a window."""
         top, left, height, width = window
-        labels = self.pair(index)[1].numpy()[top : top + height, left : left + width]
+        labels = self.labels(index)[top : top + height, left : left + width]
         return np.bincount(labels[labels != IGNORE], minlength=len(self.table.names))
 
     def _shares(self, zoom: float) -> tuple[np.ndarray, np.ndarray]:
         """(C,) shares of the classes in random crops, and in crops drawn by centroids."""
-        rng, (high, wide) = np.random.default_rng(0), self.dataset.size
-        places = [(n % len(self.dataset), (rng.integers(high), rng.integers(wide))) for n in range(self.count)]
-        drawn = [(draw.index, (draw.y, draw.x)) for draw in map(self.index.draw, range(self.count))]
-        kinds = (sum(self._counts(i, self.window(at, zoom)) for i, at in kind) for kind in (places, drawn))
+        rng, size = np.random.default_rng(0), self.window((0, 0), zoom)[2:]
+        corners = [
+            [rng.integers(h - w + 1) for h, w in zip(self.dataset.size, size, strict=True)] for _ in range(self.count)
+        ]
+        places = [(n % len(self.dataset), (*corner, *size)) for n, corner in enumerate(corners)]
+        draws = map(self.index.draw, range(self.count))
+        drawn = [(draw.index, self.window((draw.y, draw.x), zoom)) for draw in draws]
+        kinds = (sum(self._counts(i, window) for i, window in kind) for kind in (places, drawn))
         return tuple(counts / max(counts.sum(), 1) for counts in kinds)
 
     def mixed(self) -> tuple[np.ndarray, np.ndarray]:

@@ -201,6 +201,24 @@ def test_no_label_no_region(tmp_path):
         stream(target=pseudo, centroids=0.5)
 
 
+def test_pseudo_labels_keep_their_regions_beside_them(tmp_path):
+    np.save(tmp_path / "pseudo-labels-3.npy", np.stack([Spots().labels(n) for n in range(6)]).astype(np.uint8))
+    pseudo = PseudoLabelled(Spots(), tmp_path / "pseudo-labels-3.npy")
+    found = Centroids.of(pseudo).table
+    np.testing.assert_array_equal(found, Centroids.of(Spots()).table)
+    np.testing.assert_array_equal(np.load(tmp_path / "regions-of-pseudo-labels-3.npy"), found)
+    assert len(list((tmp_path / "cache").iterdir())) == 1, "the cache holds those of the true labels alone"
+
+
+def test_a_data_set_is_looked_through_once(monkeypatch):
+    data, read = Spots(), []
+    labels = data.training_labels
+    monkeypatch.setattr(data, "training_labels", lambda index: read.append(index) or labels(index))
+    monkeypatch.setattr(data, "image", None)  # regions need no image
+    tables = [Centroids.of(data).table for _ in range(3)]
+    assert len(read) == 2 * len(data) and tables[0] is tables[2], "for the hash, and for the regions"
+
+
 def test_regions_are_found_once_for_the_same_labels(monkeypatch):
     first = Centroids.of(Spots()).table
     monkeypatch.setattr(centroids, "regions", None)

@@ -123,6 +123,7 @@ def test_a_step_of_few_labelled_and_many_pseudo_labelled_images_by_hand():
     loss = sums / (batch.source_labels != 255).sum() * (2 / 4)
     terms = method.step(batch)
     assert terms["loss"].item() == pytest.approx(loss.item(), rel=1e-5)
+    assert terms["segmentation"] + terms["pseudo"] == pytest.approx(terms["loss"].item()), "terms are what is added"
     gradients = torch.autograd.grad(loss, list(model.parameters()))
     for (name, ours), before, gradient in zip(
         method.model.named_parameters(), model.parameters(), gradients, strict=True
@@ -135,9 +136,26 @@ def test_a_step_of_few_labelled_and_many_pseudo_labelled_images_by_hand():
     [(1, 8, (8, 8)), (3, 8, (4, 12)), (7, 8, (2, 14)), (1 / 3, 8, (12, 4)), (7, 32, (8, 56)), (2, 8, (5, 11))],
 )
 def test_how_a_batch_is_mixed(mix, size, expected):
-    method = make_method(mix=mix)
-    assert method.batch_sizes(0, size) == (size, size), "the teacher's round"
-    assert method.batch_sizes(1, size) == expected and sum(expected) == 2 * size
+    method = make_method(mix=mix, batch_size=size)
+    assert method.batch_sizes(0) == (size, size), "the teacher's round"
+    assert method.batch_sizes(1) == expected and sum(expected) == 2 * size
+
+
+@pytest.mark.parametrize("labelled", [0, 1, 40])
+def test_a_batch_with_hardly_a_label_does_not_make_pseudo_labels_heavy(labelled):
+    """They weigh at most what as many labelled images do: their mean loss, times target over source images."""
+    method, batch = make_method(mix=3.0), make_batch()
+    sparse = torch.full_like(batch.source_labels, 255)
+    sparse.view(-1)[:labelled] = 1
+    batch = batch._replace(source_labels=sparse, target=batch.target.repeat(3, 1, 1, 1))
+    batch = batch._replace(pseudo_labels=batch.pseudo_labels.repeat(3, 1, 1))
+    target = method.model.train()(batch.target)
+    means = [F.cross_entropy(head, batch.pseudo_labels, ignore_index=255) for head in (target.logits, *target.aux)]
+    found = method.target_terms(target, batch)["pseudo"]
+    assert found.item() == pytest.approx(3 * sum(means).item(), rel=1e-5)
+    full = batch._replace(source_labels=torch.zeros_like(sparse))
+    weight = (batch.pseudo_labels != 255).sum() / sparse.numel()
+    assert method.target_terms(target, full)["pseudo"].item() == pytest.approx((weight * sum(means)).item(), rel=1e-5)
 
 
 def test_a_mix_is_not_for_a_discriminator():
