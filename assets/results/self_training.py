@@ -2,8 +2,8 @@
 
 Self-training after Zhu et al. on MiniCity, 1/8 of `real` labelled: with and without centroid sampling, by the ratio of
 pseudo-labelled to labelled images, with crop schedules, with other students, and what its result is worth on another
-label set (CamVid, ten labelled images). The teachers are those of labels.py. Three seeds at the preset `notebook`.
-About two hours on two cores.
+label set (CamVid, ten labelled images). The teachers are those of labels.py. Three seeds at the preset `notebook`;
+other students (slim after ResNet-18, and the other way round) have one. About two hours on two cores.
 """
 
 from pathlib import Path
@@ -32,6 +32,10 @@ def commands(camvid: str | None) -> tuple[dict[str, list[str]], dict[str, str]]:
             options = ["--centroids", "0.5", "--crops", crops, "--warmup", warmup]
             cases[f"{crops}-{warmup}"] = (name, [*HALF, *options])
     runs, names = {}, {}
+    for teacher, student, preset in (("cpu", "slim", "notebook"), ("notebook", "resnet18", "cpu")):
+        name, seed = f"zhu-student-{student}-0", ["--preset", preset, "--seed", "0"]  # a seed decides the eighth, too
+        names[name] = f"student {student}, from scratch"
+        runs[name] = [*HALF, "--teacher", f"runs/results/{teacher}-eighth-0", "--student", "scratch", *EIGHTH, *seed]
     for seed in ("0", "1", "2"):
         teacher = f"notebook-eighth-{seed}"
         names[teacher], runs[teacher] = "teacher", ["supervised", *EIGHTH, "--preset", "notebook", "--seed", seed]
