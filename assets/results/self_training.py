@@ -45,9 +45,11 @@ def commands(camvid: str | None) -> tuple[dict[str, list[str]], dict[str, str]]:
             names[name], runs[name] = title, [*options, *rest]
         if camvid:
             few = ["supervised", "--source", f"camvid:{camvid}", "--labeled", "10/367", "--preset", "notebook"]
-            for key, start in (("scratch", None), ("teacher", teacher), ("self-trained", f"zhu-c-{seed}")):
-                name, given = f"zhu-camvid-{key}-{seed}", ["--init", f"runs/results/{start}"] if start else []
-                names[name], runs[name] = f"CamVid, {key}", [*few, *given, "--steps", "300", "--seed", seed]
+            starts = {"scratch": None, "teacher": teacher, "trained on": f"notebook-eighth-long-{seed}"}
+            for title, start in {**starts, "self-trained": f"zhu-c-{seed}"}.items():
+                name = f"zhu-camvid-{title.replace(' ', '-')}-{seed}"
+                given = ["--init", f"runs/results/{start}"] if start else []
+                names[name], runs[name] = f"CamVid, {title}", [*few, *given, "--steps", "300", "--seed", seed]
     return runs, names
 
 

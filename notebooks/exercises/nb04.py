@@ -8,7 +8,9 @@ from torch import Tensor
 from minida.teach.checks import Exercise
 
 
-def _window(clip: str = "inside", middle: str = "mean", swap: bool = False, half: bool = True) -> Callable:
+def _window(
+    clip: str = "inside", middle: str = "mean", swap: bool = False, half: bool = True, whole_pixel: Callable = round
+) -> Callable:
     """Top and left of a crop of `size` around the centroid of `mask`."""
 
     def window(mask: Tensor, size: tuple[int, int]) -> tuple[int, int]:
@@ -17,7 +19,7 @@ def _window(clip: str = "inside", middle: str = "mean", swap: bool = False, half
                   "median": places.median(0).values}[middle]  # fmt: skip
         found = []
         for c, side, whole in zip(centre.tolist(), size, mask.shape, strict=True):
-            start = round(c) - (side // 2 if half else 0)
+            start = whole_pixel(c) - (side // 2 if half else 0)
             last = {"inside": whole - side, "image": whole - 1, "none": 10**6}[clip]
             found.append(min(start if clip == "none" else max(start, 0), last))
         return tuple(found[::-1] if swap else found)
@@ -41,6 +43,12 @@ def _queue(number: int, counts: list[int]) -> tuple[int, int]:
             return c, number
         number -= count
     raise AssertionError("unreachable")
+
+
+def _left_out(number: int, counts: list[int]) -> tuple[int, int]:
+    """Each region once: a class that has run out is passed over."""
+    order = [(c, region) for region in range(max(counts)) for c, count in enumerate(counts) if region < count]
+    return order[number % len(order)]
 
 
 def _in_turn(number: int, counts: list[int]) -> int:
@@ -94,6 +102,7 @@ EXERCISES = {
             "first the top, then the left: rows before columns": _window(swap=True),
             "this is the centroid itself; the crop begins half its size before it": _window(half=False),
             "the middle of the bounding box; the centroid is the mean of all pixels of the mask": _window(middle="box"),
+            "round the mean, do not cut its decimals off": _window(whole_pixel=int),
             "the first pixel of the mask; the centroid is the mean of all its pixels": _window(middle="first"),
             "the median; the centroid is the mean of the mask's rows and columns": _window(middle="median"),
         },
@@ -117,6 +126,7 @@ EXERCISES = {
             ),
             "always the class's first region": _turn(_in_turn, lambda number, counts, c: 0),
             "one class after the other: the common ones then fill the epoch; take them in turn": _queue,
+            "a class that has run out begins again; it is not left out": _left_out,
             "first the class, then its region": lambda number, counts: _turn(
                 _in_turn, lambda number, counts, c: number // len(counts) % counts[c]
             )(number, counts)[::-1],
@@ -136,6 +146,12 @@ EXERCISES = {
             "areas are given already: do not square them": _saving(lambda a: a * a),
             "the warm-up shows full crops, at full price": _saving(warm=False),
             "equally many images at each crop, not equally many steps": _saving(alike="steps"),
+            "the rest of the images is 1 - warmup of them": lambda areas, warmup: (
+                1 / (warmup + sum(areas) / len(areas))
+            ),
+            "how many times faster, not the share of the time that is saved": lambda areas, warmup: (
+                1 - 1 / _saving()(areas, warmup)
+            ),
             "the mean of the speeds is not the speed of the mean: add up times first": lambda areas, warmup: (
                 warmup + (1 - warmup) * sum(1 / a for a in areas) / len(areas)
             ),
@@ -153,6 +169,7 @@ EXERCISES = {
             "the ratio is pseudo-labelled to labelled images, not the other way round": _weight(
                 lambda k, c: c / (k + c)
             ),
+            "there are k pseudo-labelled images for each labelled one, not one": _weight(lambda k, c: c / (1 + c)),
             "shares from 0 to 1 are wanted, not percent": _weight(lambda k, c: 100 * k * c / (1 + k * c)),
         },
     ),
