@@ -160,7 +160,7 @@ def gains_of(runs: list[dict], protocol: str, preset: str) -> str:
     """Points of mIoU of each kind of self-training over its control; "" where there is none."""
     found: dict[str, dict[int, float]] = {}
     for run in runs:
-        if (run["protocol"], run["preset"]) == (protocol, preset):
+        if (run["protocol"], run["preset"]) == (protocol, preset) and run["variant"] in VARIANTS:  # no learning rates
             found.setdefault(run["variant"], {})[run["seed"]] = 100 * run["miou"]
     said = []
     for variant, scores in found.items():
@@ -168,7 +168,8 @@ def gains_of(runs: list[dict], protocol: str, preset: str) -> str:
         control = found.get("trained on twice" if longer else "trained on", {})
         both = scores.keys() & control.keys()
         if both and "label_coverage" in next(r for r in runs if r["variant"] == variant):
-            said.append(f"{variant} {np.mean([scores[seed] - control[seed] for seed in both]):+.1f}")
+            gain = np.mean([scores[seed] - control[seed] for seed in both])
+            said.append(f"{variant} {round(gain, 1) + 0.0:+.1f}")  # no -0.0
     return f"{protocol}, {'ResNet-18' if preset == 'cpu' else 'slim'}: {', '.join(said)}" if said else ""
 
 
