@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -36,6 +37,7 @@ class SegmentationDataset(Dataset, ABC):
     has_labels: bool = True
     _frequency: np.ndarray | None = None
     regions: np.ndarray | None = None  # what minida.data.centroids found in the labels, once it has looked
+    regions_file: Path | None = None  # where it keeps that; None: in the cache
 
     @abstractmethod
     def image(self, index: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Centroid sampling: crops around the connected regions of each class in turn, so that none is ever missed.
+"""Centroid sampling: crops around the connected regions of each class in turn, so that no rare one is missed.
 
 Source: Zhu et al., 2020 (the slides on self-training). They leave open what is drawn how often. Here each class has a
 queue of its own regions, shuffled, and a draw takes the next of the next class; a queue that is empty is filled anew.
@@ -82,6 +82,7 @@ class Centroids:
     def of(cls, dataset: SegmentationDataset, key: tuple[int, ...] = (0,)) -> "Centroids":
         """Find the regions of every image (collective), or read what was found before in the same labels."""
         if dataset.regions is None:
+            dataset.prepare()
             dataset.regions = _stored(dataset)
         return cls(dataset.regions, key)
 
@@ -104,7 +105,7 @@ def _stored(dataset: SegmentationDataset) -> np.ndarray:
     """The table of a data set; of pseudo-labels it is kept beside them, else in the cache by a hash of the labels."""
     path, table = None, None
     if distributed.rank() == 0:
-        path = dataset.path.with_name(f"regions-of-{dataset.path.name}") if hasattr(dataset, "path") else _name(dataset)
+        path = dataset.regions_file or _name(dataset)
         with suppress(OSError, ValueError, EOFError):
             table = np.load(path)
     table = distributed.broadcast(table)

@@ -19,6 +19,7 @@ class PseudoLabelled(Subset):
     def __init__(self, dataset: SegmentationDataset, path: Path) -> None:
         super().__init__(dataset, range(len(dataset)))
         self.path, self.spec = path, f"{dataset.spec} with {path.name}"
+        self.regions_file = path.with_name(f"regions-of-{path.name}")
         self.has_labels, self.stored = True, np.load(path, mmap_mode="r")
 
     def __getstate__(self) -> dict:

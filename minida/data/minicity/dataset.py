@@ -93,9 +93,10 @@ class MiniCity(SegmentationDataset):
             self._looked, self._arrays = True, cache.load(self.folder, ARRAYS)
         if self._arrays is not None:
             return self._arrays[0][index], self._arrays[1][index]
-        if self._last is None or self._last[0] != index:
-            self._last = index, self.paint(index)
-        return self._last[1]
+        last = self._last  # one thread's; another may replace it meanwhile
+        if last is None or last[0] != index:
+            last = self._last = index, self.paint(index)
+        return last[1]
 
     def image(self, index: int) -> Tensor:
         return torch.from_numpy(self._item(index)[0].copy())
