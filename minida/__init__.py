@@ -12,12 +12,12 @@ __version__ = "0.1.0"
 
 from minida import data, losses, methods, metrics
 from minida.evaluation import Report, evaluate
-from minida.models import BiSeNet, DSCDiscriminator, FCDiscriminator
+from minida.models import EMA, BiSeNet, DSCDiscriminator, FCDiscriminator
 from minida.storage import load
 from minida.trainer import Result, train
 from minida.types import CLASSES, IGNORE, PALETTE, TAIL, Batch, SegmentationOutput
 
 __all__ = [
-    "CLASSES", "IGNORE", "PALETTE", "TAIL", "Batch", "BiSeNet", "DSCDiscriminator", "FCDiscriminator", "Report",
+    "CLASSES", "EMA", "IGNORE", "PALETTE", "TAIL", "Batch", "BiSeNet", "DSCDiscriminator", "FCDiscriminator", "Report",
     "Result", "SegmentationOutput", "data", "evaluate", "load", "losses", "methods", "metrics", "train",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ import difflib
 import itertools
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +16,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 import minida
+from minida import compare as ladder
 from minida import distributed
 from minida.config import PRESETS
 from minida.data import inspect
@@ -26,8 +28,13 @@ from minida.labeling import STRATEGIES, make_strategy
 from minida.latency import MEASURED, latency, table
 from minida.methods import METHODS
 from minida.models.bisenet import BACKBONES
-from minida.options import LABEL, TRAIN, size
+from minida.options import LABEL, TRAIN, add_options, size
 from minida.storage import read_metadata, to_json
+
+LADDER = (  # what `compare` passes on to every training
+    "source", "target", "labeled", "backbone", "weights", "size", "steps", "batch_size", "workers", "precision",
+    "device",
+)  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):
@@ -149,6 +156,29 @@ def export(options: argparse.Namespace) -> dict[str, Any]:
     return {"file": options.onnx, "size": shown, **found}
 
 
+def compare(options: argparse.Namespace) -> dict[str, Any]:
+    """Train all methods under one protocol over seeds; a table with intervals, and figures. Finished runs are kept."""
+    from minida.compare.pictures import save  # matplotlib: no other verb waits for it
+
+    settings = {key: getattr(options, key) for key in LADDER if getattr(options, key) is not None}
+    protocols = [options.protocol] if options.protocol else list(ladder.LADDERS)
+    preset = options.preset or ("gpu" if resolve_device(options.device or "auto").type == "cuda" else "cpu")
+    planned = ladder.plan(options.methods, protocols, options.seeds, preset, settings)
+    if options.plan:
+        known = ladder.open_store(options.out, options.known).records
+        found = [{"name": one.name, "known": one.key in known, "command": one.command} for one in planned]
+        if not options.json:
+            print(*(f"{'known  ' if row['known'] else 'to run '} {row['command']}" for row in found), sep="\n")
+        return {"runs": found}
+    command = shlex.join(["minida", "compare", *options.words])
+    records, store = ladder.climb(planned, options.out, options.known, not options.json, command)
+    files = save(planned, records, store, options.out)
+    if not options.json:
+        tables = (f"{name}\n\n{ladder.markdown(ladder.rows(records, name, preset), name)}\n" for name in protocols)
+        print(*tables, *(f"written: {file}" for file in files), sep="\n")
+    return {"out": str(options.out), "files": [str(file) for file in files], "runs": records}
+
+
 def info(options: argparse.Namespace) -> dict[str, Any]:
     """Say what is installed and, with --data, all that is wrong with a data set."""
     device = resolve_device("auto")
@@ -191,9 +221,7 @@ def parser() -> argparse.ArgumentParser:
     sub = verb(train, "minida train supervised --source minicity:real --out runs/oracle")
     sub.add_argument("method", choices=METHODS, metavar="METHOD", help=", ".join(METHODS))
     sub.add_argument("--preset", choices=PRESETS, help="default: gpu where there is one, else cpu")
-    for name, (kind, text) in TRAIN.items():
-        form = {"action": "store_true", "default": None} if kind is bool else {"type": kind}
-        sub.add_argument("--" + name.replace("_", "-"), help=text, **form)
+    add_options(sub, list(TRAIN))
     sub.add_argument("--out", help="run folder; default: a new one under runs/")
     sub.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
 
@@ -233,6 +261,18 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--size", type=size, help="size of every image; default: the size it was trained at")
     sub.add_argument("--image", metavar="FILE", help="to check it on; default: a street of MiniCity")
 
+    sub = verb(compare, "minida compare --preset notebook --protocol uda --methods dsc dsc-dars u2pl --out runs/ladder")
+    rungs = {kind: [n for n, rung in found.items() if rung.start] for kind, found in ladder.LADDERS.items()}
+    words = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in rungs.items())
+    sub.add_argument("--methods", nargs="+", default=[], metavar="RUNG", help=f"default: all. {words}")
+    sub.add_argument("--seeds", type=int, default=3, help="seeds 0, 1, …; default: 3")
+    sub.add_argument("--preset", choices=PRESETS, help="default: gpu where there is one, else cpu")
+    sub.add_argument("--protocol", choices=list(ladder.LADDERS), help="default: both")
+    add_options(sub, LADDER)
+    sub.add_argument("--known", nargs="+", default=[], metavar="PATH", help="results files and folders of run folders")
+    sub.add_argument("--out", default="runs/ladder", metavar="DIR", help="default: runs/ladder")
+    sub.add_argument("--plan", action="store_true", help="say what would be trained, and train nothing")
+
     sub = verb(info, "minida info --data camvid:DIR")
     sub.add_argument("--data", metavar="SPEC")
     sub.add_argument("--split", default="train")
@@ -241,7 +281,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; 0 when it did its work, 2 for a user's mistake, 130 when stopped."""
-    options = parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = parser().parse_args(words)
+    options.words = words[1:]  # as they were typed
     try:
         with distributed.process_group():
             answer = options.run(options)

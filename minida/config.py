@@ -49,7 +49,18 @@ class Config:
     strength: tuple[float, float] = (1.0, 1.0)  # β: scales the augmentation below, in the first and the last round
     mix: float = 1.0  # pseudo-labelled images for each labelled one; 2 * batch_size a step, rounded to whole images
     teacher: str | None = None  # a run folder or model file that labels in the first round, of any backbone
-    student: str = "continue"  # a round's student starts from the teacher's weights, or from scratch: the initial ones
+    student: str = "continue"  # a round's student starts from the teacher's weights, or from scratch: the initial ones;
+    # mpl's only one from scratch, or as "adversarial": from init, where its teacher starts too
+
+    alpha: tuple[float, float] = (0.2, 0.0)  # u2pl: share of the target's pixels that is unreliable; at first, at last
+    lambda_c: float = 0.1  # weight of U2PL's contrastive loss; 0 leaves its unreliable pixels unused
+    embedding: int = 64  # width of the representations that it compares
+    bank: int = 2000  # of those of each class, how many its memory bank holds
+    cutmix: bool = True  # paste half of another target image into each one that the student sees
+
+    feedback: str = "meta"  # mpl: what the student tells its teacher, the change of its labelled loss, or "product"
+    growth: float = 1.0  # of "product": α = progress ** growth, from 0 to 1
+    consistency: str = "noise"  # mpl: how images are disturbed that the teacher shall not mind; cutmix, or none
 
     centroids: float = 0.0  # share of the labelled and pseudo-labelled images drawn by centroid sampling
     crops: str = "baseline"  # coarse2fine, fine2coarse, or one with "+": smaller crops in larger batches, fewer steps
@@ -89,7 +100,14 @@ class Config:
             ("crops", self.crops in CROPS, ", ".join(CROPS)),
             ("warmup", 0 <= self.warmup < 1, "a share, from 0 to below 1"),
             ("warmup", not self.warmup or self.crops != "baseline", "0 without a crop schedule: give crops too"),
-            ("student", self.student in ("scratch", "continue"), "scratch or continue"),
+            ("alpha", len(self.alpha) == 2 and 0 <= min(self.alpha) <= max(self.alpha) <= 1, "shares, such as 0.2,0"),
+            ("lambda_c", 0 <= self.lambda_c < float("inf"), "0 or more, and finite"),
+            ("embedding", self.embedding >= 1, "1 or more"),
+            ("bank", self.bank >= 1, "1 or more"),
+            ("student", self.student in ("scratch", "continue", "adversarial"), "scratch or continue"),
+            ("feedback", self.feedback in ("meta", "product"), "meta or product"),
+            ("growth", 0 < self.growth < float("inf"), "a positive number"),
+            ("consistency", self.consistency in ("noise", "cutmix", "none"), "noise, cutmix or none"),
             ("lr", self.lr is None or self.lr > 0, "a positive number"),
             ("log_every", self.log_every >= 1, "1 or more"),
             ("eval_every", self.eval_every >= 1, "1 or more"),
@@ -131,7 +149,7 @@ LEARNING_RATES = {"sgd": 8e-2, "adam": 1e-2, "rmsprop": 1e-2}  # from scratch; t
 # Also tried there, at λ = 0.01 and with one seed, where they differed by less than seeds do.
 DISCRIMINATOR_RATES = {"sgd": 1.0, "adam": 1e-3, "rmsprop": 1e-3}
 CROPS = "baseline", "coarse2fine", "fine2coarse", "coarse2fine+", "fine2coarse+"  # see minida.schedule
-BATCH_NORMS = "joint", "separate", "source", "target"  # see minida.methods.adversarial.Adversarial.outputs
+BATCH_NORMS = "joint", "separate", "source", "target"  # see minida.methods.base.Method.outputs
 
 _PHOTO = {"scale": (0.5, 2.0), "jitter": 0.4, "blur": 0.2, "noise": 0.03}
 PRESETS: dict[str, dict[str, Any]] = {
@@ -141,7 +159,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "gpu": {  # the report's protocol: 50 epochs of 500 images in batches of 4 at 1024x512
         "size": (512, 1024), "steps": 6250, "batch_size": 4, "lr": 2.5e-2,
         "discriminator_lr": 1e-4, "batch_norm": "separate", "student": "scratch",
-        "workers": 8, "log_every": 25, "eval_every": 1250,
+        "embedding": 256, "bank": 30000, "workers": 8, "log_every": 25, "eval_every": 1250,
         **_PHOTO,
     },
 }  # fmt: skip
@@ -170,7 +188,7 @@ def make_config(method: str, preset: str = "cpu", **overrides: Any) -> Config:
     for optimizer, rate in (("optimizer", "lr"), ("discriminator_optimizer", "discriminator_lr")):
         if rate not in given and values.get(optimizer, getattr(Config, optimizer)) != getattr(Config, optimizer):
             values.pop(rate, None)  # a preset's rate is its own optimiser's
-    for pair in ("size", "scale", "ratio", "strength"):
+    for pair in ("size", "scale", "ratio", "strength", "alpha"):
         if pair in values:
             value = values[pair]
             values[pair] = (value, value) if isinstance(value, int | float) else tuple(value)

@@ -5,6 +5,7 @@ import platform
 from pathlib import Path
 
 import torch
+import torchvision
 from torch import Tensor, nn
 
 
@@ -47,6 +48,11 @@ def describe_device(device: torch.device) -> str:
         models = [line.split(":")[1].strip() for line in table.read_text().splitlines() if "model name" in line]
         name = models[0] if models else name
     return f"{name}, {torch.get_num_threads()} threads"
+
+
+def versions() -> dict[str, str]:
+    """Of the libraries that decide a result's last digits."""
+    return {"torch": torch.__version__, "torchvision": torchvision.__version__}
 
 
 def to_device(network: nn.Module, device: torch.device) -> nn.Module:

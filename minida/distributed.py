@@ -98,6 +98,16 @@ def average(value: Tensor) -> Tensor:
     return total(value) / world_size()
 
 
+def stack(tensor: Tensor) -> Tensor:
+    """Collective: the tensors of all processes, of one shape, by rank: (N, *shape)."""
+    if not active():
+        return tensor[None]
+    parts = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(world_size())]
+    with _together():
+        dist.all_gather(parts, tensor.contiguous())
+    return torch.stack(parts)
+
+
 def check_batch_size(batch_size: int, why: str = "") -> None:
     """Raises ValueError for a batch that the processes cannot share evenly, with two images each."""
     shares = world_size()

@@ -1,10 +1,12 @@
 """What `minida train` and `minida label` can be given: each option's type and its line of help."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from minida.config import CROPS, LEARNING_RATES
+from minida.config import CROPS, LEARNING_RATES, PRESETS
 from minida.labeling import STRATEGIES
+from minida.methods import METHODS
 
 
 def size(text: str) -> tuple[int, int]:
@@ -60,7 +62,15 @@ TRAIN: dict[str, tuple[Callable | None, str]] = {
     "strength": (shares, "scales the augmentation, such as 1, or in the first and the last round: 1,1.5"),
     "mix": (float, "pseudo-labelled images for each labelled one, such as 3"),
     "teacher": (str, "a run folder or a model.safetensors that labels in the first round, of any backbone"),
-    "student": (str, "a round's student starts from scratch, or continues the teacher"),
+    "student": (str, "a round's student starts from scratch, or continues the teacher; mpl's: scratch or adversarial"),
+    "feedback": (str, "what mpl's student tells its teacher: meta or product"),
+    "growth": (float, "mpl, product: its weight grows as progress to this power"),
+    "consistency": (str, "mpl: noise, cutmix or none: what the teacher shall not mind"),
+    "alpha": (shares, "share of the target's pixels that u2pl finds unreliable, at first and at last: 0.2,0"),
+    "lambda_c": (float, "weight of u2pl's contrastive loss; 0 leaves unreliable pixels unused"),
+    "embedding": (int, "width of the representations that it compares"),
+    "bank": (int, "of those of each class, how many its memory bank holds"),
+    "cutmix": (bool, "paste half of another target image into each one that u2pl's student sees"),
     "centroids": (float, "share of the labelled images drawn by centroid sampling, such as 0.5"),
     "crops": (str, ", ".join(CROPS) + ": the order of crop sizes"),
     "warmup": (float, "share of the images shown at the full crop before such a schedule"),
@@ -84,3 +94,29 @@ LABEL: dict[str, tuple[Callable, str]] = {
     "temperature": (float, "of the softmax; above 1 it is less sure"),
     "seed": (int, "of the random choice of dars"),
 }
+
+
+def add_options(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
+    """Let a verb take these of a training's options."""
+    for name in names:
+        kind, text = TRAIN[name]
+        form = {"action": argparse.BooleanOptionalAction} if kind is bool else {"type": kind}
+        parser.add_argument("--" + name.replace("_", "-"), help=text, **form)
+
+
+class _Strict(argparse.ArgumentParser):
+    def error(self, message: str) -> None:
+        raise ValueError(message)
+
+
+def parse_training(words: Sequence[str]) -> tuple[str, str, dict[str, Any]]:
+    """What stands behind `minida train`: method, preset (else "cpu"), and the options that were given.
+
+    Raises: ValueError for words that it would not take.
+    """
+    parser = _Strict(add_help=False, allow_abbrev=False)
+    parser.add_argument("method", choices=METHODS)
+    parser.add_argument("--preset", choices=PRESETS, default="cpu")
+    add_options(parser, list(TRAIN))
+    given = {key: value for key, value in vars(parser.parse_args(list(words))).items() if value is not None}
+    return given.pop("method"), given.pop("preset"), given

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -23,7 +22,7 @@ from minida.config import Config
 from minida.data import Augmentation, TrainingBatches, evaluation_batches
 from minida.data.protocols import open_datasets
 from minida.data.pseudo import PseudoLabelled, coverage, store_labels
-from minida.device import describe_device, faster_in_bfloat16, move, resolve_device, to_device
+from minida.device import describe_device, faster_in_bfloat16, move, resolve_device, to_device, versions
 from minida.evaluation import Report, evaluate
 from minida.labeling import LabelingStrategy
 from minida.methods import METHODS, Method, configure
@@ -79,7 +78,7 @@ class Trainer:
             check_batches(config, stage, self.data.source, target)
         self.total = self.stages[-1].start + self.stages[-1].phase.steps
         self.round_steps = self.total // self.method.rounds(config)
-        self.step, self.seconds, self.history = 0, 0.0, []
+        self.step, self.seconds, self.waited, self.history = 0, 0.0, 0.0, []
         self.labelled: PseudoLabelled | None = None
         self.not_finite: dict[str, Tensor] = {}  # by loss term: the first step at which it was no number
 
@@ -88,7 +87,8 @@ class Trainer:
         config, table = self.config, self.data.source.table
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            model = BiSeNet(len(table.names), config.backbone, None if resumed else config.weights)
+            weights, embedding = None if resumed else config.weights, METHODS[config.method].embedding(config)
+            model = BiSeNet(len(table.names), config.backbone, weights, embedding)
         if init is not None and not resumed:
             message = initialise(model, init, table)
             if self.progress:
@@ -102,6 +102,9 @@ class Trainer:
 
     def run(self, resume: bool = False) -> Result:
         """Train to the end (from the checkpoint, where `resume` finds one) and write the result."""
+        if self.method.wants_frequency:
+            self.data.source.prepare()
+            self.method.begin(self.data.source.class_frequency())
         if distributed.broadcast(resume and self.folder.checkpoint.exists()):
             self._resume()
         elif self.speaks:
@@ -117,9 +120,10 @@ class Trainer:
         return self._finish()
 
     def _train_stage(self, batches: TrainingBatches, stage: Stage, interrupted: threading.Event, bar: tqdm) -> None:
-        saved = time.perf_counter()
+        saved = asked = time.perf_counter()
         started = saved - self.seconds
         for batch in batches:
+            self.waited += time.perf_counter() - asked
             self.method.schedule(stage.phase.shown + (self.step - stage.start) * stage.phase.pace)
             self._update(Batch(*(move(part, self.device) for part in batch)))
             last, end = self.step % self.round_steps == 0, self.step == stage.start + stage.phase.steps
@@ -136,6 +140,7 @@ class Trainer:
                 raise KeyboardInterrupt(f"stopped after step {self.step}; resume {self.folder.path} to go on")
             if end:
                 return
+            asked = time.perf_counter()
 
     def _begin_stage(self, stage: Stage) -> TrainingBatches:
         """Resize, paint or label all that the stage needs; its batches from the current step on."""
@@ -224,7 +229,8 @@ class Trainer:
     def _save_checkpoint(self) -> None:
         self._check_finite()  # never write weights that are no numbers
         distributed.average_statistics(self.method.networks.values())
-        state = {"step": self.step, "seconds": self.seconds, "method": self.method.state_dict()}
+        spent = {"seconds": self.seconds, "waited": self.waited}
+        state = {"step": self.step, **spent, "method": self.method.state_dict()}
         if self.speaks:
             self.folder.save_checkpoint(state)
 
@@ -232,7 +238,7 @@ class Trainer:
         state = distributed.broadcast(self.folder.load_checkpoint() if self.speaks else None)
         try:
             self.method.load_state_dict(state["method"])
-            self.step, self.seconds = state["step"], state["seconds"]
+            self.step, self.seconds, self.waited = state["step"], state["seconds"], state["waited"]
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"{self.folder.checkpoint}: does not fit this run ({error}); delete it") from None
         self.history = distributed.broadcast(self.folder.read_history(self.step) if self.speaks else None)
@@ -242,9 +248,12 @@ class Trainer:
         if not hasattr(self, "report"):  # a finished run was resumed
             self.report = self._evaluate()
         if self.speaks:
-            save_model(self.folder.model, model, source.table, source.class_frequency(), self.config.size)
-            for name in self.method.networks.keys() - {"model"}:
-                save_part(self.folder.path / f"{name}.safetensors", self.method.networks[name])
+            for name, network in self.method.networks.items():
+                file = self.folder.path / f"{name}.safetensors"
+                if isinstance(network, BiSeNet):
+                    save_model(file, network, source.table, source.class_frequency(), self.config.size)
+                else:
+                    save_part(file, network)
             write_json(self.folder.result, self.record())
         return Result(model, self.history, self.report, self.folder.path)
 
@@ -267,10 +276,9 @@ class Trainer:
             "processes": distributed.world_size(),
             "precision": self.config.precision,
             "seconds": round(self.seconds, 1),
+            "waiting": round(self.waited / self.seconds, 3),  # share of them, for the next batch
             "device": describe_device(self.device),
-            "versions": {
-                "minida": minida.__version__, "torch": torch.__version__, "torchvision": torchvision.__version__,
-            },
+            "versions": {"minida": minida.__version__, **versions()},
             **dataclasses.asdict(self.report),
         }  # fmt: skip
 

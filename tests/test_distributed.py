@@ -1,5 +1,6 @@
 """Two processes are one. Judged by what they wrote: gloo sometimes aborts at exit, after the work is done."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -56,6 +57,11 @@ def test_every_part_of_the_engine(tmp_path: Path) -> None:
         len(first["images"]) == 2
         and [*first["images"], *second["images"]] == alone["images"][::2] + alone["images"][1::2]
     )
+    # U2PL's anchors and negatives are the first of both processes
+    assert first["contrast"] == second["contrast"]
+    for ours, single in zip(first["contrast"], alone["contrast"], strict=True):
+        assert ours == pytest.approx(single, abs=1e-5) and single[0] > 0.3
+    assert max(alone["contrast"][-1][-6:]) > 20, "some queue has gone round"
     # 13 images: shares of 7 and 6, none counted twice
     assert first["confusion"] == second["confusion"] == alone["confusion"]
     assert sum(map(sum, alone["confusion"])) == 13 * 32 * 64 and first["miou"] == alone["miou"]
@@ -77,6 +83,16 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
     torch.manual_seed(0)
     untrained = minida.FCDiscriminator(19, 8).state_dict()
     assert max((single[key] - untrained[key]).abs().max() for key in single) > 1e-3
+    for run, file in itertools.product(("u2pl", "mpl-meta", "mpl-product"), ("model", "teacher")):
+        ours, single = (load_file(folder / run / f"{file}.safetensors") for folder in (tmp_path, tmp_path / "one"))
+        for key, value in single.items():
+            torch.testing.assert_close(ours[key], value, rtol=0, atol=1e-5, msg=f"{run} {file} {key}")
+    histories = [
+        (folder / "u2pl" / "history.jsonl").read_text().splitlines() for folder in (tmp_path, tmp_path / "one")
+    ]
+    for ours, single in zip(*(map(json.loads, lines) for lines in histories), strict=True):
+        for term in ("supervised", "unsupervised", "contrastive"):
+            assert ours[term] == pytest.approx(single[term], abs=1e-4) and single[term] > 0.01
     for mine, theirs, one in zip(first["history"], second["history"], alone["history"], strict=True):
         assert mine["loss"] == theirs["loss"] == pytest.approx(one["loss"], abs=1e-4)
         assert mine.get("miou") == theirs.get("miou")

@@ -21,7 +21,7 @@ def test_results_are_those_stored():
     assert module.updated(README) == README, "run python assets/results/table.py"
 
 
-@pytest.mark.parametrize("name", ["adversarial", "labels", "supervised"])
+@pytest.mark.parametrize("name", ["adversarial", "labels", "mpl", "self-training", "supervised", "u2pl"])
 def test_every_stored_run_is_what_its_command_says(name, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "assets" / "results")
     from stored import wanted

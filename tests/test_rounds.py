@@ -105,6 +105,12 @@ def labelled_by_hand(teacher, trainer, ratio, flip=False):
     return strategy.label(probs, ids).numpy().astype(np.uint8)
 
 
+def check_labels(file, wanted):
+    """Nearly: the run predicts in other batches, so a confidence on the threshold can be rounded to its other side."""
+    labels = np.load(file)
+    assert labels.shape == wanted.shape and (labels != wanted).mean() < 1e-3
+
+
 @pytest.mark.parametrize("student", ["scratch", "continue"])
 def test_a_teacher_and_two_students(tmp_path, rounds, student):
     grow = {"ratio": (0.2, 0.5), "strength": (1, 1.5), "rounds": 2, "flip": True}
@@ -128,8 +134,8 @@ def test_a_teacher_and_two_students(tmp_path, rounds, student):
         given = begun.batches.target.dataset
         assert isinstance(given, PseudoLabelled) and given.path == tmp_path / f"pseudo-labels-{begun.number}.npy"
         by_hand = labelled_by_hand(begun.teacher, begun.trainer, ratio, flip=True)
-        np.testing.assert_array_equal(np.load(given.path), by_hand)
-        coverages.append((by_hand != minida.IGNORE).mean())
+        check_labels(given.path, by_hand)
+        coverages.append((np.load(given.path) != minida.IGNORE).mean())
     stored = json.loads((tmp_path / "result.json").read_text())
     assert stored["coverage"] == pytest.approx(coverages) and min(coverages) > 0
     assert (stored["steps"], stored["ratio"], stored["strength"], stored["rounds"]) == (3, [0.2, 0.5], [1, 1.5], 2)
@@ -145,7 +151,7 @@ def test_a_given_model_is_the_first_teacher(tmp_path, rounds, student):
     assert same(rounds[0].teacher, teacher)
     assert same(rounds[0].student, fresh() if student == "scratch" else teacher)
     by_hand = labelled_by_hand(teacher, rounds[0].trainer, 0.5)
-    np.testing.assert_array_equal(np.load(tmp_path / "run" / "pseudo-labels-0.npy"), by_hand)
+    check_labels(tmp_path / "run" / "pseudo-labels-0.npy", by_hand)
     assert len(json.loads((tmp_path / "run" / "result.json").read_text())["coverage"]) == 2
 
 
@@ -159,7 +165,7 @@ def test_a_teacher_of_another_backbone_labels_in_the_first_round_alone(tmp_path,
     assert same(rounds[0].student, fresh()), "the student is slim, and has its initial weights"
     for number, model in enumerate((teacher, rounds[1].teacher)):
         by_hand = labelled_by_hand(model, rounds[0].trainer, 0.5)
-        np.testing.assert_array_equal(np.load(run / f"pseudo-labels-{number}.npy"), by_hand)
+        check_labels(run / f"pseudo-labels-{number}.npy", by_hand)
 
 
 def test_a_teacher_of_other_classes_is_refused(tmp_path, monkeypatch):
@@ -187,7 +193,7 @@ def test_beside_a_teacher_init_is_where_the_student_begins(tmp_path, rounds, stu
     train("dars", tmp_path / "run", student=student, **given)
     assert [begun.number for begun in rounds] == [0] and same(rounds[0].student, minida.load(tmp_path / "begun"))
     by_hand = labelled_by_hand(minida.load(tmp_path / "teacher"), rounds[0].trainer, 0.5)
-    np.testing.assert_array_equal(np.load(tmp_path / "run" / "pseudo-labels-0.npy"), by_hand)
+    check_labels(tmp_path / "run" / "pseudo-labels-0.npy", by_hand)
 
 
 def test_a_stopped_run_needs_its_teacher_no_more(tmp_path):
@@ -367,10 +373,10 @@ def test_with_one_data_set_its_unlabelled_rest_is_labelled_and_never_read(tmp_pa
     labeled, rest = labeled_split(Toy("toy:source", "train", (32, 64)), 0.5, 0)
     assert set(data.read) == set(labeled.indices) and (data.spec, data.split) == ("toy:source", "train")
     assert rounds[1].trainer.data.target.indices == rest.indices and rounds[1].trainer.config.batch_norm == "joint"
-    stored = np.load(tmp_path / "pseudo-labels-1.npy")
-    assert stored.shape == (4, 32, 64)
+    stored = tmp_path / "pseudo-labels-1.npy"
+    assert np.load(stored).shape == (4, 32, 64)
     if name == "dars":  # the random choice is each image's own, by its number in the whole set
-        np.testing.assert_array_equal(stored, labelled_by_hand(rounds[1].teacher, rounds[1].trainer, 0.5))
+        check_labels(stored, labelled_by_hand(rounds[1].teacher, rounds[1].trainer, 0.5))
 
 
 def test_the_targets_labels_are_never_read(tmp_path, opened):

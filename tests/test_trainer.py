@@ -315,3 +315,26 @@ def test_equal_seeds_give_equal_runs_and_leave_the_global_generator_alone(tmp_pa
     c = minida.train("supervised", "smoke", out=tmp_path / "c", seed=1, **TINY)
     assert torch.equal(weights(a.model), weights(b.model))
     assert not torch.equal(weights(a.model), weights(c.model))
+
+
+def test_the_record_says_how_long_it_waited_for_data(tmp_path, monkeypatch):
+    """Of six steps each batch comes 0.2 s late; a stop in between loses none of that time."""
+    batches = minida.trainer.TrainingBatches.__iter__
+
+    def late(self):
+        for batch in batches(self):
+            time.sleep(0.2)
+            yield batch
+
+    def stop(step, record):
+        if step == 4:
+            raise RuntimeError("pulled the plug")
+
+    monkeypatch.setattr(minida.trainer.TrainingBatches, "__iter__", late)
+    monkeypatch.setattr(minida.trainer, "CHECKPOINT_SECONDS", 0)
+    options = {**TINY, "steps": 6, "eval_every": 6}
+    with pytest.raises(RuntimeError, match="pulled the plug"):
+        minida.train("supervised", "smoke", out=tmp_path, callback=stop, **options)
+    minida.train("supervised", "smoke", out=tmp_path, resume=True, **options)
+    record = json.loads((tmp_path / "result.json").read_text())
+    assert record["waiting"] * record["seconds"] + 0.1 >= 1.2 and record["waiting"] < 1

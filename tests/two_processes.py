@@ -5,6 +5,7 @@ Every process writes what it found to FOLDER/WAY-RANK.json: gloo may abort at ex
 
 import minida  # noqa: I001 (before torch)
 
+import functools
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ from minida.data.pseudo import store_labels
 from minida.inference import label_dataset
 from minida.labeling import DARS, label_images
 from minida.losses import cross_entropy
-from minida.methods import Supervised
+from minida.methods import Supervised, contrast, u2pl
 from minida.metrics import ConfusionMatrix
 
 SHORT = {"source": "minicity:real?n=13", "batch_size": 4, "steps": 6, "eval_every": 3, "lr": 0.01}
@@ -50,6 +51,29 @@ def uneven_loss():
     return cross_entropy(logits[share].requires_grad_(), labels[share])
 
 
+def contrastive_steps():
+    """U2PL's term on this process's share of eight images, step by step: mean loss, size of the gradient, bank."""
+    bank, found = contrast.MemoryBank(6, 8, 20), []
+    term = contrast.Contrast(bank, anchors=7, negatives=9)
+    share = slice(distributed.rank(), None, distributed.world_size())
+    for number in range(4):
+        generator = torch.Generator().manual_seed(number)
+        labels = torch.randint(0, 6, (8, 5, 6), generator=generator)
+        labels[torch.rand(8, 5, 6, generator=generator) < 0.4] = minida.IGNORE
+        labels[number] = minida.IGNORE  # one process has fewer anchors and negatives
+        labels[labels == number] = minida.IGNORE
+        embedding, keys = torch.randn(2, 8, 8, 5, 6, generator=generator)
+        probs = (2 * torch.randn(8, 6, 5, 6, generator=generator)).softmax(1)
+        everything = embedding, keys, probs, labels, torch.arange(8) + 8 * number
+        *mine, ids = (torch.cat((part[:4][share], part[4:][share])) for part in everything)
+        view = contrast.View(mine[0].requires_grad_(), *mine[1:], labelled=len(ids) // 2, ids=ids)
+        loss = term(view, number)
+        loss.backward()
+        sizes = distributed.average(torch.stack((loss.detach(), view.embedding.grad.abs().sum())))
+        found.append([*sizes.tolist(), *bank.keys[:-1].flatten().tolist(), *bank.written.tolist()])
+    return found
+
+
 def parts(folder):
     """Every collective and everything that shares work, one by one."""
     with distributed.process_group():  # a group of its own, before the one that is tested
@@ -64,6 +88,7 @@ def parts(folder):
         found["loss"], found["mean"] = mine.item(), distributed.average(mine.detach()).item()
         data = minida.data.MiniCity("real", size=(32, 64), n=13)
         batches = TrainingBatches(data, data, batch_size=4, augmentation=Augmentation((32, 64)), seed=3)
+        found["contrast"] = contrastive_steps()
         found["images"] = batches.source.samples(5)
         evaluation.ConfusionMatrix = Recorded
         torch.manual_seed(0)
@@ -87,6 +112,16 @@ def training(folder):
         # SGD: Adam divides by the gradient's size, so that rounding decides where a gradient is nearly 0
         options |= {"lambda_adv": 0.5, "discriminator_optimizer": "sgd", "discriminator_lr": 0.3}
         minida.train("adversarial", "smoke", out=folder / "adversarial", target="minicity:real?n=13", **options)
+        # eleven steps: thresholds are fitted twice, the bank goes round; without batch norm a teacher is sure of little
+        contrast.anchors_of = functools.partial(contrast.anchors_of, sure=0.05)
+        u2pl.Contrast = functools.partial(contrast.Contrast, anchors=16, negatives=10)
+        options = {**SHORT, "source": "minicity:game?n=13", "target": "minicity:real?n=13", "steps": 11, "lr": 0.05}
+        options |= {"cutmix": False, "lambda_c": 0.5, "embedding": 8, "bank": 100}  # CutMix pairs images of a process
+        minida.train("u2pl", "smoke", out=folder / "u2pl", **options)
+        options = {**SHORT, "source": "minicity:game?n=13", "target": "minicity:real?n=13", "discriminator": "none"}
+        for feedback in ("meta", "product"):  # the consistency's noise is each process's own
+            options |= {"feedback": feedback, "student": "scratch", "consistency": "none", "strategy": "dars"}
+            minida.train("mpl", "smoke", out=folder / f"mpl-{feedback}", **options)
         nn.BatchNorm2d = norm
         pair = {**SHORT, "target": "minicity:real?n=13", "batch_norm": "joint"}
         normed = minida.train("adversarial", "smoke", out=folder / f"normed-{rank}", **pair)

@@ -8,8 +8,8 @@ are kept in runs/results, where supervised.py's source-only runs are found again
 from pathlib import Path
 
 import stored
+from stored import GAME
 
-GAME = ["--source", "minicity:game", "--target", "minicity:real"]
 VARIANTS = {  # name of the run: its part in the tables, arguments
     "source-only": ("source-only", ["supervised"]),
     "zero": ("λ = 0", ["adversarial", "--lambda-adv", "0"]),

@@ -10,13 +10,12 @@ last round's pseudo-labels were. About four hours on two cores.
 from pathlib import Path
 
 import stored
+from stored import EIGHTH, GAME
 
 from minida import data
 from minida.data.pseudo import PseudoLabelled
 from minida.metrics import PseudoLabelQuality
 
-EIGHTH = ["--protocol", "ssl", "--source", "minicity:real", "--labeled", "1/8"]
-GAME = ["--source", "minicity:game", "--target", "minicity:real"]
 # The controls are the teacher trained for as many steps again without pseudo-labels. "DARS, later teacher" starts from
 # the first control; its own, and that of DARS + IT, is the second: twice as many steps.
 STRATEGIES = {"ST": "st", "CBST": "cbst", "DA": "da", "DARS": "dars", "MPT": "mpt"}

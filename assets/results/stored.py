@@ -1,4 +1,4 @@
-"""Stored runs: what supervised.py, adversarial.py and labels.py share. Run folders are kept in runs/results."""
+"""Stored runs: what the scripts beside this one share. Run folders are kept in runs/results."""
 
 import argparse
 import json
@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from minida.__main__ import parser
@@ -16,6 +16,34 @@ from minida.storage import halve
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = ROOT / "runs" / "results"
+EIGHTH = ["--protocol", "ssl", "--source", "minicity:real", "--labeled", "1/8"]
+GAME = ["--source", "minicity:game", "--target", "minicity:real"]
+
+
+@dataclass
+class Plan:
+    """Runs by name, a teacher before its students: the arguments of `minida train`, and the variant in a table."""
+
+    runs: dict[str, list[str]] = field(default_factory=dict)
+    variants: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, variant: str, arguments: list[str]) -> None:
+        self.runs[name], self.variants[name] = arguments, variant
+
+    def begin(self, preset: str, seed: int) -> tuple[list[str], list[str]]:
+        """The networks to go on from, and as controls these trained on as long; the arguments of ssl's and uda's
+        students."""
+        rest, students = ["--preset", preset, "--seed", str(seed)], []
+        adversarial = ["adversarial", "--discriminator", "dsc"]
+        for domain, first, variant, method, data in (
+            ("eighth", "eighth", "supervised", ["supervised"], EIGHTH),
+            ("game", "dsc", "adversarial", adversarial, GAME),
+        ):
+            name = f"{preset}-{first}-{seed}"
+            students.append([*data, "--init", f"runs/results/{name}", *rest])
+            self.add(name, variant, [*method, *data, *rest])
+            self.add(f"{preset}-{domain}-long-{seed}", "trained on", [*method, *students[-1]])
+        return tuple(students)
 
 
 def run(name: str, arguments: list[str]) -> dict:
@@ -51,12 +79,12 @@ def make(
     script: Path, commands: Mapping[str, list[str]], only: str, variant: Callable[[str], str | None], hidden: str = "",
     judge: Callable[[dict], dict] = lambda record: {},
 ) -> None:  # fmt: skip
-    """Bring SCRIPT.json up to date, one run after the other; those whose name does not hold `only` stay as they are.
+    """Bring SCRIPT.json (with "-" for "_") up to date, one run after the other; only those whose name holds `only`.
 
     `variant` names a run's part in a table by its name; `hidden`, a folder of this machine, is written as DIR; what
     `judge` finds out about a record is added to it.
     """
-    target = script.with_suffix(".json")
+    target = script.with_name(script.stem.replace("_", "-") + ".json")
     stored = json.loads(target.read_text(encoding="utf-8")) if target.exists() else {"runs": []}
     records = {record["name"]: record for record in stored["runs"]}
     for name, arguments in commands.items():

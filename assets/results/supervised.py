@@ -9,8 +9,8 @@ again, a stopped one goes on. About an hour on two cores.
 from pathlib import Path
 
 import stored
+from stored import GAME
 
-GAME = ["--source", "minicity:game", "--target", "minicity:real"]
 REAL = ["--source", "minicity:real"]
 PLAIN = ["--scale", "1,1", "--jitter", "0", "--blur", "0", "--noise", "0"]
 CHECKPOINTS = {"slim-game": "notebook-source-only-0", "slim-real": "notebook-oracle-0"}

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from minida.config import CROPS
+
 FOLDER = Path(__file__).resolve().parent
 README = FOLDER.parents[1] / "README.md"
 MARKS = "<!-- {}: made by python assets/results/table.py -->", "<!-- end of {} -->"
@@ -30,14 +32,43 @@ LABEL_WORDS = (
 )
 LABELS = (  # protocol, what is said above its table
     ("ssl", "one eighth of `real` labelled, the other seven eighths without labels"),
-    ("uda", "`game` labelled, `real` without labels; with the adversarial term (Eq. 5)"),
+    ("uda", "`game` labelled, `real` without labels"),
 )
+SELF_TRAINING = {  # variants of self-training.json, in the table's order
+    "teacher": "teacher: supervised on the labelled part", "trained on": "teacher, trained on as long (control)",
+    "trained on, centroids": "the same, half of the crops drawn by centroids",
+    "labelled images twice": "the same, 16 labelled images a step",
+    **{f"1 : {k}{drawn}": f"{k} pseudo-labelled image{'s' * (k > 1)} for each labelled one{drawn}"
+       for k in (1, 3, 7) for drawn in ("", ", centroids")},
+    **{name + warm: f"1 : 1, centroids, {name}{warm}" for name in CROPS[1:] for warm in ("", ", warm-up")},
+}  # fmt: skip
 VARIANTS = {  # of labels.json, in the table's order
     "supervised": "teacher: supervised on the labelled part", "adversarial": "teacher: adversarial, DSC",
     "trained on": "teacher, trained on as long, no pseudo-labels", "ST": "ST", "MPT": "MPT", "CBST": "CBST",
     "DA": "DA", "DA + TS": "DA + TS", "DARS": "DARS", "DARS + IT": "DARS + IT (two rounds)",
     "DARS, later teacher": "DARS, from the teacher that was trained on",
     "trained on twice": "teacher, trained on twice as long, no pseudo-labels",
+}  # fmt: skip
+METHOD_WORDS = (
+    "In %, on the val split of `real`; mean ± deviation over seeds. All but the first and those from scratch go on "
+    "from the first row's weights, for as many steps again; what a step costs differs. Made again by `{command}`."
+)
+SCORES = {"miou": "mIoU", "tail_miou": "tail mIoU"}
+BELIEVED = {"label_coverage": "believed", "label_accuracy": "of those right"}
+U2PL = {  # variants of u2pl.json, in the table's order
+    "supervised": "supervised on the labelled part", "adversarial": "adversarial, DSC",
+    "trained on": "the same, trained on as long (control)", "reliable only": "reliable pixels only (no L_c)",
+    "U2PL": "U2PL", "U2PL, fixed α": "U2PL, α stays at 20 %", "U2PL, no partition": "U2PL, every pixel believed",
+    "U2PL, no CutMix": "U2PL, without CutMix", "U2PL, from scratch": "U2PL, from scratch (the paper's one stage)",
+    "U2PL, lr 0.02": "U2PL, a quarter of the rate",
+}  # fmt: skip
+MPL = {  # variants of mpl.json, in the table's order
+    "supervised": "supervised on the labelled part", "adversarial": "adversarial, DSC",
+    "trained on": "the same, trained on as long (control)", "pseudo-labels": "pseudo-labels (MPT), no feedback",
+    "product": "MPL, feedback: product", "meta": "MPL, feedback: meta",
+    "meta, no consistency": "MPL, meta, no consistency",
+    "product, student from scratch": "MPL, product, student from scratch",
+    "meta, student from scratch": "MPL, meta, student from scratch",
 }  # fmt: skip
 
 
@@ -57,7 +88,7 @@ def gain(found: dict[str, list[dict]], preset: str, name: str) -> float:
 
 
 def latencies() -> str:
-    stored = json.loads((FOLDER / "latency.json").read_text(encoding="utf-8"))
+    stored = read("latency")
     rows, first = stored["records"], stored["records"][0]
     large = {row["network"]: row for row in rows if (row["size"], row["batch"]) == ([512, 1024], 1)}
     speed = [f"{name} {row['deployed']['images_per_second']:.0f}" for name, row in large.items()]
@@ -90,9 +121,7 @@ def latencies() -> str:
 
 
 def table() -> str:
-    files = [
-        json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")) for name in ("adversarial", "supervised")
-    ]
+    files = [read("adversarial"), read("supervised")]
     runs = {record["name"]: record for stored in files for record in stored["runs"]}
     lines = [
         "| network on streets of `real` (val) | mIoU | tail mIoU | pixels right | seeds |",
@@ -135,50 +164,110 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def by_variant(runs: list[dict], order: dict[str, str], keys: dict[str, str], **shared: str) -> list[str]:
+    """A table's lines, both presets one below the other: a row for each variant that has runs, in `order`."""
+    lines = [f"| network, and what it learned from | {' | '.join(keys.values())} | seeds |"]
+    lines += ["|---" * (len(keys) + 2) + "|"]
+    for title, preset in (("ResNet-18", "cpu"), ("slim", "notebook")):
+        for variant, name in order.items():
+            wanted = {"preset": preset, "variant": variant, **shared}
+            group = [run for run in runs if wanted.items() <= run.items()]
+            if group:
+                cells = [spread(group, key) for key in keys]
+                lines.append(f"| {title}, {name} | {' | '.join(cells)} | {len(group)} |")
+    return [*lines, ""]
+
+
 def labels() -> str:
     """Every variant of self-training: both presets beside each other, and how good the last pseudo-labels were."""
-    stored = json.loads((FOLDER / "labels.json").read_text(encoding="utf-8"))
-    keys, lines = ("miou", "tail_miou", "label_coverage", "label_accuracy"), []
+    stored, lines = read("labels"), []
     for protocol, words in LABELS:
-        lines += [f"**{protocol}**: {words}.", ""]
-        lines += ["| network, and what it learned from | mIoU | tail mIoU | believed | of those right | seeds |"]
-        lines += ["|---|---|---|---|---|---|"]
-        for title, preset in (("ResNet-18", "cpu"), ("slim", "notebook")):
-            for variant, name in VARIANTS.items():
-                key = {"protocol": protocol, "preset": preset, "variant": variant}
-                runs = [run for run in stored["runs"] if key.items() <= run.items()]
-                if runs:
-                    cells = [spread(runs, key) for key in keys]
-                    lines.append(f"| {title}, {name} | {' | '.join(cells)} | {len(runs)} |")
-        lines.append("")
-    gains = [gains_of(stored["runs"], protocol, preset) for protocol, _ in LABELS for preset in ("cpu", "notebook")]
-    words = f"mIoU against the control, over the seeds that both have: {'; '.join(filter(None, gains))}."
+        lines += [f"**{protocol}**: {words}; with the adversarial term (Eq. 5)." if protocol == "uda" else
+                  f"**{protocol}**: {words}.", ""]  # fmt: skip
+        lines += by_variant(stored["runs"], VARIANTS, {**SCORES, **BELIEVED}, protocol=protocol)
+    controls = dict.fromkeys(list(VARIANTS)[3:-1], "trained on")
+    controls |= dict.fromkeys(("DARS + IT", "DARS, later teacher"), "trained on twice")
+    words = against(stored["runs"], controls)
     return "\n".join([*lines, LABEL_WORDS.format(command=stored["command"]), "", words])
 
 
-def gains_of(runs: list[dict], protocol: str, preset: str) -> str:
-    """Points of mIoU of each kind of self-training over its control; "" where there is none."""
-    found: dict[str, dict[int, float]] = {}
+def u2pl() -> str:
+    return of_method("u2pl", U2PL)
+
+
+def mpl() -> str:
+    return of_method("mpl", MPL)
+
+
+def of_method(name: str, order: dict[str, str]) -> str:
+    """The runs of one method's script under both protocols, its controls first."""
+    stored, lines = read(name), []
+    for protocol, words in LABELS:
+        lines += [f"**{protocol}**: {words}.", "", *by_variant(stored["runs"], order, SCORES, protocol=protocol)]
+    words = against(stored["runs"], dict.fromkeys(list(order)[3:], "trained on"))
+    return "\n".join([*lines, METHOD_WORDS.format(command=stored["command"]), "", words])
+
+
+def self_training() -> str:
+    """Self-training after Zhu et al.: centroid sampling, ratios and schedules; then ten images of CamVid."""
+    stored = read("self-training")
+    lines = ["| slim, one eighth of `real` labelled; CBST's surer half | mIoU | tail mIoU | seeds | time |"]
+    lines += ["|---|---|---|---|---|"]
+    times = {(run["crops"], run["warmup"] > 0): run["faster"] for run in read("schedules")["runs"]}
+    for variant, name in SELF_TRAINING.items():
+        runs = [run for run in stored["runs"] if (run["variant"], run["preset"]) == (variant, "notebook")]
+        if runs:
+            crops, _, warm = variant.partition(", ")
+            faster = times.get((crops, bool(warm)))
+            cells = [spread(runs, key) for key in ("miou", "tail_miou")]
+            time = f"{faster:.2f}× faster" if faster else ""
+            lines.append(f"| {name} | {' | '.join(cells)} | {len(runs)} | {time} |")
+    found = {}
+    for run in stored["runs"]:
+        if run["variant"].startswith("CamVid, "):
+            found.setdefault(run["variant"].removeprefix("CamVid, "), []).append(run)
+    camvid = ", ".join(f"{name} {spread(runs, 'miou')}" for name, runs in found.items())
+    words = (
+        "In %, on the val split of `real`; mean ± deviation over seeds. The time is a training's of 600 baseline steps "
+        "or as many images, whole steps measured in turns on an idle machine (`assets/results/schedules.json`). Ten "
+        f"labelled images of CamVid, 300 steps, 11 classes, mIoU by what the network starts from: {camvid}. "
+        f"Made again by `{stored['command']}`."
+    )
+    return "\n".join([*lines, "", words])
+
+
+def read(name: str) -> dict:
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def against(runs: list[dict], controls: dict[str, str]) -> str:
+    """Points of mIoU of each variant over its control, in pairs of equal seeds, under both protocols and presets."""
+    scores: dict[tuple[str, str, str], dict[int, float]] = {}
     for run in runs:
-        if (run["protocol"], run["preset"]) == (protocol, preset) and run["variant"] in VARIANTS:  # no learning rates
-            found.setdefault(run["variant"], {})[run["seed"]] = 100 * run["miou"]
-    said = []
-    for variant, scores in found.items():
-        longer = variant in ("DARS + IT", "DARS, later teacher")
-        control = found.get("trained on twice" if longer else "trained on", {})
-        both = scores.keys() & control.keys()
-        if both and "label_coverage" in next(r for r in runs if r["variant"] == variant):
-            gain = np.mean([scores[seed] - control[seed] for seed in both])
-            said.append(f"{variant} {round(gain, 1) + 0.0:+.1f}")  # no -0.0
-    return f"{protocol}, {'ResNet-18' if preset == 'cpu' else 'slim'}: {', '.join(said)}" if said else ""
+        scores.setdefault((run["protocol"], run["preset"], run["variant"]), {})[run["seed"]] = 100 * run["miou"]
+    found = []
+    for protocol, _ in LABELS:
+        for title, preset in (("ResNet-18", "cpu"), ("slim", "notebook")):
+            said = []
+            for variant, control in controls.items():
+                mine, other = (scores.get((protocol, preset, name), {}) for name in (variant, control))
+                gains = [mine[seed] - other[seed] for seed in sorted(mine.keys() & other.keys())]
+                if gains:
+                    deviation = f" ± {np.std(gains, ddof=1):.1f}" if len(gains) > 1 else ""
+                    said.append(f"{variant} {round(np.mean(gains), 1) + 0.0:+.1f}{deviation}")  # no -0.0
+            if said:
+                found.append(f"{protocol}, {title}: {', '.join(said)}")
+    return f"mIoU against the control, in pairs of equal seeds: {'; '.join(found)}."
 
 
 def updated(readme: str) -> str:
     """The README with the tables between their marks replaced."""
-    for name, text in (("results", table()), ("labels", labels()), ("latency", latencies())):
+    tables = {"results": table, "labels": labels, "self-training": self_training, "u2pl": u2pl, "mpl": mpl}
+    tables["latency"] = latencies
+    for name, text in tables.items():
         start, end = (mark.format(name) for mark in MARKS)
         before, _, rest = readme.partition(start)
-        readme = f"{before}{start}\n\n{text}\n\n{end}{rest.partition(end)[2]}"
+        readme = f"{before}{start}\n\n{text()}\n\n{end}{rest.partition(end)[2]}"
     return readme
 
 

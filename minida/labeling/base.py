@@ -37,6 +37,7 @@ class LabelingStrategy(ABC):
         if not 0 < temperature < float("inf"):
             raise ValueError(f"temperature is {temperature!r}; expected a positive number (1 changes nothing)")
         self.num_classes, self.seed, self.temperature = num_classes, seed, temperature
+        self.extremes: Tensor | None = None  # of the probabilities seen on a GPU; checked in `fit`
         self.reset()
 
     @abstractmethod
@@ -47,6 +48,7 @@ class LabelingStrategy(ABC):
         """Forget what was observed, and the thresholds."""
         self.counts: Tensor | None = None  # (C * BINS,) int64, a class's bins after another's
         self.thresholds: Thresholds | None = None
+        self.extremes = None
 
     def observe(self, probs: Tensor) -> None:
         """Count predictions: (B, C, H, W) softmax, any number of times, on any device.
@@ -57,11 +59,13 @@ class LabelingStrategy(ABC):
         for part in probs.split(at_once):
             score, predictions = self.scored(part)  # (b, H, W) each
             index = bin_of(self.doubt(score)).add_(predictions.int(), alpha=BINS)
-            counts = torch.bincount(index.flatten(), minlength=self.num_classes * BINS)
-            self.counts = counts if self.counts is None else self.counts + counts.to(self.counts.device)
+            counts = _counted(index.flatten(), self.num_classes * BINS)
+            self.counts = counts if self.counts is None else self.counts.to(counts.device) + counts
 
     def fit(self, progress: float = 0.0) -> Thresholds:
         """Turn all that was observed, by all processes, into thresholds."""
+        if self.extremes is not None:
+            _check_probabilities(*self.extremes)
         counts = torch.zeros(self.num_classes * BINS, dtype=torch.long) if self.counts is None else self.counts
         bins = distributed.total(counts.cpu()).numpy().reshape(self.num_classes, BINS)
         rule = [torch.as_tensor(part).float().clone() for part in self.rule(Counts(bins), progress)]
@@ -75,7 +79,8 @@ class LabelingStrategy(ABC):
         """(B, C, H, W) softmax -> (B, H, W) int64 pseudo-labels: the predicted class, or IGNORE where not believed.
 
         `ids` (B,) are the images' numbers (default: 0 … B - 1). The random choice depends on (seed, number, pixel)
-        alone: not on batches, processes or devices. Raises: ValueError before `fit`, and as `observe`.
+        alone: not on batches, processes or devices. Raises: ValueError before `fit`, and as `observe` (on a GPU, the
+        next `fit` finds what is no probability).
         """
         if self.thresholds is None:
             raise ValueError(f"{type(self).__name__} has no thresholds yet; call observe(probs) and fit() first")
@@ -107,10 +112,31 @@ class LabelingStrategy(ABC):
         if self.temperature != 1:
             probs = probs.log().div_(self.temperature).softmax(1)
         confidence, predictions = max_probability(probs)
-        if confidence.numel() and not (confidence.min() >= 0 and confidence.max() <= 1.001):
-            ends = f"from {confidence.min():g} to {confidence.max():g}"
-            raise ValueError(f"the largest probabilities reach {ends}; expected 0 to 1: apply softmax(1) to logits")
+        if confidence.numel():
+            extremes = torch.stack(confidence.aminmax())
+            if extremes.device.type == "cpu":
+                _check_probabilities(*extremes)
+            else:  # to look at it would make the processor wait for the device
+                self.extremes = extremes if self.extremes is None else _widened(self.extremes, extremes)
         return probs, confidence, predictions
+
+
+def _counted(index: Tensor, bins: int) -> Tensor:
+    """How often each of 0 … bins - 1 occurs: `bincount`, which on a GPU would wait for the device."""
+    if index.device.type == "cpu":
+        return torch.bincount(index, minlength=bins)
+    zeros = torch.zeros(bins, dtype=torch.long, device=index.device)
+    return zeros.scatter_add_(0, index.long(), torch.ones_like(index, dtype=torch.long))
+
+
+def _check_probabilities(low: Tensor, high: Tensor) -> None:
+    if not (low >= 0 and high <= 1.001):
+        ends = f"from {low:g} to {high:g}"
+        raise ValueError(f"the largest probabilities reach {ends}; expected 0 to 1: apply softmax(1) to logits")
+
+
+def _widened(extremes: Tensor, others: Tensor) -> Tensor:
+    return torch.stack((torch.minimum(extremes[0], others[0]), torch.maximum(extremes[1], others[1])))
 
 
 def max_probability(probs: Tensor) -> tuple[Tensor, Tensor]:
@@ -126,7 +152,7 @@ def max_probability(probs: Tensor) -> tuple[Tensor, Tensor]:
 
 def _of_class(values: Tensor, predictions: Tensor) -> Tensor:
     """(C,) values -> that of each pixel's class."""
-    chosen = values.to(predictions.device).index_select(0, predictions.flatten().int())
+    chosen = values.to(predictions.device, non_blocking=True).index_select(0, predictions.flatten().int())
     return chosen.view(predictions.shape)
 
 

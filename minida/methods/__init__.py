@@ -6,17 +6,20 @@ from typing import Any
 from minida.config import Config, make_config
 from minida.methods.adversarial import Adversarial
 from minida.methods.base import Method
+from minida.methods.meta import MetaPseudoLabels
 from minida.methods.self_training import AlignedSelfTraining, PseudoLabels, SelfTraining
 from minida.methods.supervised import Supervised
+from minida.methods.u2pl import U2PL
 
 METHODS: dict[str, type[Method]] = {
     "supervised": Supervised, "adversarial": Adversarial,
     "pseudo": PseudoLabels, "self-training": SelfTraining, "dars": AlignedSelfTraining,
+    "u2pl": U2PL, "mpl": MetaPseudoLabels,
 }  # fmt: skip
 
 __all__ = [
-    "METHODS", "Adversarial", "AlignedSelfTraining", "Method", "PseudoLabels", "SelfTraining", "Supervised",
-    "configure",
+    "METHODS", "U2PL", "Adversarial", "AlignedSelfTraining", "MetaPseudoLabels", "Method", "PseudoLabels",
+    "SelfTraining", "Supervised", "configure",
 ]  # fmt: skip
 
 

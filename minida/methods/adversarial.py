@@ -9,10 +9,6 @@ Source-only, to the last bit, is λ = 0 with batch_norm "source". Where the scal
 here: padding in one domain alone would give that domain away.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -37,35 +33,23 @@ class Adversarial(Method):
         super().__init__(config, model)
         if config.discriminator == "none":
             raise ValueError("discriminator is 'none'; adversarial needs fcd or dsc")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            network = DISCRIMINATORS[config.discriminator](model.num_classes, config.discriminator_width)
-        self.networks["discriminator"] = self.discriminator = to_device(network, self.device)
+        self.adversary = Adversary(config, model.num_classes, self.device)
+        self.networks["discriminator"] = self.discriminator = self.adversary.network
         self.optimizers["model"] = make_optimizer(config, model)
-        self.optimizers["discriminator"] = make_discriminator_optimizer(config, network)
+        self.optimizers["discriminator"] = self.adversary.optimizer
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         self.model.train()
-        self.discriminator.requires_grad_(False)  # the segmentation network learns from it, not it from this
         self.optimizers["model"].zero_grad(set_to_none=True)
         with self.autocast():
             source, target = self.outputs(batch)
-            shown = source.logits.softmax(1), target.logits.softmax(1)  # (B, C, H, W) each
             segmentation = segmentation_loss(source, batch.source_labels)  # Eq. 1
-            adversarial = domain_loss(self.discriminator(shown[1]), SOURCE)  # Eq. 2: to be taken for source
+            adversarial = self.adversary.fooled(target)  # Eq. 2
             more = self.target_terms(target, batch)
             loss = segmentation + self.config.lambda_adv * adversarial + sum(more.values())  # Eq. 4, 5
         loss.backward()
         self.optimizers["model"].step()
-
-        self.discriminator.requires_grad_(True)
-        self.optimizers["discriminator"].zero_grad(set_to_none=True)
-        with self.autocast():  # the predictions are detached: nothing reaches the segmentation network
-            on_source = domain_loss(self.discriminator(shown[0].detach()), SOURCE)
-            on_target = domain_loss(self.discriminator(shown[1].detach()), TARGET)
-            guess = (on_source + on_target) / 2  # Eq. 3
-        guess.backward()
-        self.optimizers["discriminator"].step()
+        guess = self.adversary.learn(source, target, self.autocast())  # Eq. 3
         terms = {"discriminator": guess, "adversarial": adversarial, "segmentation": segmentation, **more, "loss": loss}
         return {name: value.detach() for name, value in terms.items()}
 
@@ -73,18 +57,33 @@ class Adversarial(Method):
         """What else the target teaches, by name and weighted: pseudo-labels add theirs in a subclass (Eq. 5)."""
         return {}
 
-    def record(self) -> dict[str, Any]:
-        return {**super().record(), "discriminator_lr": self.config.discriminator_learning_rate}
 
-    def outputs(self, batch: Batch) -> tuple[SegmentationOutput, SegmentationOutput]:
-        """Both domains through the network; `batch_norm` of the configuration says whose statistics it sees."""
-        if self.config.batch_norm == "joint":  # normalised together
-            return split(self.model(torch.cat((batch.source, batch.target))), len(batch.source))
-        with recorded(self.model, self.config.batch_norm != "target"):  # each domain normalised by itself;
-            source = self.model(batch.source)
-        with recorded(self.model, self.config.batch_norm != "source"):  # the running averages see both, or one
-            target = self.model(batch.target)
-        return source, target
+class Adversary:
+    """A discriminator and its optimiser: what one segmentation network plays against."""
+
+    def __init__(self, config: Config, classes: int, device: torch.device) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            network = DISCRIMINATORS[config.discriminator](classes, config.discriminator_width)
+        self.network = to_device(network, device)
+        self.optimizer = make_discriminator_optimizer(config, network)
+
+    def fooled(self, target: SegmentationOutput) -> Tensor:
+        """Eq. 2: the loss of a segmentation network whose target predictions shall be taken for source."""
+        self.network.requires_grad_(False)  # the segmentation network learns from it, not it from this
+        return domain_loss(self.network(target.logits.softmax(1)), SOURCE)
+
+    def learn(self, source: SegmentationOutput, target: SegmentationOutput, precision: torch.autocast) -> Tensor:
+        """One step on Eq. 3, whose value it returns; nothing reaches the segmentation network."""
+        self.network.requires_grad_(True)
+        self.optimizer.zero_grad(set_to_none=True)
+        with precision:
+            on_source = domain_loss(self.network(source.logits.detach().softmax(1)), SOURCE)
+            on_target = domain_loss(self.network(target.logits.detach().softmax(1)), TARGET)
+            guess = (on_source + on_target) / 2
+        guess.backward()
+        self.optimizer.step()
+        return guess
 
 
 def make_discriminator_optimizer(config: Config, network: nn.Module) -> torch.optim.Optimizer:
@@ -92,24 +91,3 @@ def make_discriminator_optimizer(config: Config, network: nn.Module) -> torch.op
     name, rate = config.discriminator_optimizer, config.discriminator_learning_rate
     options = {"adam": {"betas": (0.9, 0.99)}, "sgd": {"momentum": config.momentum}, "rmsprop": {}}[name]
     return OPTIMIZERS[name](network.parameters(), lr=rate, **options)
-
-
-def split(output: SegmentationOutput, count: int) -> tuple[SegmentationOutput, SegmentationOutput]:
-    """The first `count` images of a joint pass, and the rest."""
-    logits = output.logits.split((count, len(output.logits) - count))
-    aux = list(zip(*(part.split((count, len(part) - count)) for part in output.aux), strict=True)) or [(), ()]
-    return tuple(SegmentationOutput(main, heads) for main, heads in zip(logits, aux, strict=True))
-
-
-@contextmanager
-def recorded(network: nn.Module, wanted: bool) -> Iterator[None]:
-    """Whether batch norms add what they see to their running averages; they normalise with the batch either way."""
-    kinds = nn.modules.batchnorm._BatchNorm
-    norms = [part for part in network.modules() if isinstance(part, kinds) and part.track_running_stats]
-    for norm in norms:
-        norm.track_running_stats = wanted
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.track_running_stats = True

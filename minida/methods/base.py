@@ -1,6 +1,8 @@
 """What a training method is: networks, optimisers and one complete update."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -8,7 +10,7 @@ from torch import Tensor, nn
 
 from minida.config import Config
 from minida.models import BiSeNet
-from minida.types import Batch
+from minida.types import Batch, SegmentationOutput
 
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}
 
@@ -30,11 +32,12 @@ class Method(ABC):
     """One way to train. A subclass builds its networks and optimisers, and its `step` is the whole update.
 
     `uses_target` says whether its batches hold target images. Whatever is put into `networks` and `optimizers`
-    is moved to the device, scheduled, saved and resumed.
+    is moved to the device, scheduled, saved and resumed; `memory` is resumed, but is no part of the result.
     """
 
     uses_target = False
     fills_crops = False  # whether a crop never reaches beyond its image: padding would tell a discriminator the domain
+    wants_frequency = False  # whether `begin` is to be called first, with the class frequencies of the labelled set
     options: tuple[str, ...] = ()  # fields of the configuration that not every method reads, and this one does
 
     def __init__(self, config: Config, model: BiSeNet):
@@ -42,12 +45,18 @@ class Method(ABC):
         self.model = model  # the network that is evaluated and kept
         self.networks: dict[str, nn.Module] = {"model": model}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.memory: dict[str, Any] = {}  # what else decides an update; has state_dict and load_state_dict
         self.device = next(model.parameters()).device
 
     @classmethod
     def defaults(cls, protocol: str) -> dict[str, Any]:
         """What the configuration's defaults are for this method, where they differ."""
         return {}
+
+    @staticmethod
+    def embedding(config: Config) -> int | None:
+        """Width of the representation head that the segmentation network gets, if this method wants one."""
+        return None
 
     @staticmethod
     def rounds(config: Config) -> int:
@@ -79,12 +88,26 @@ class Method(ABC):
 
     def record(self) -> dict[str, Any]:
         """What a record of results says of this method beside the common fields."""
-        return {name: getattr(self.config, name) for name in self.options}
+        said = {name: getattr(self.config, name) for name in self.options}
+        if "discriminator" in self.networks:
+            return said | {"discriminator_lr": self.config.discriminator_learning_rate}
+        return {name: value for name, value in said.items() if not name.startswith(("discriminator_", "lambda_adv"))}
 
     def autocast(self) -> torch.autocast:
         """The precision that the configuration chose."""
         mixed = self.config.precision == "bfloat16"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=mixed)
+
+    def outputs(self, batch: Batch, network: BiSeNet | None = None) -> tuple[SegmentationOutput, SegmentationOutput]:
+        """Both domains through the model, or `network`; `batch_norm` of the configuration says whose statistics."""
+        network = network or self.model
+        if self.config.batch_norm == "joint":  # normalised together
+            return split(network(torch.cat((batch.source, batch.target))), len(batch.source))
+        with recorded(network, self.config.batch_norm != "target"):  # each domain normalised by itself;
+            source = network(batch.source)
+        with recorded(network, self.config.batch_norm != "source"):  # the running averages see both, or one
+            target = network(batch.target)
+        return source, target
 
     def schedule(self, step: float) -> None:
         """Set every optimiser's learning rate for `step` of `config.steps`; no state, so a resumed run agrees."""
@@ -98,6 +121,7 @@ class Method(ABC):
         return {
             "networks": {name: network.state_dict() for name, network in self.networks.items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "memory": {name: part.state_dict() for name, part in self.memory.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -105,3 +129,30 @@ class Method(ABC):
             network.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
+        for name, part in self.memory.items():
+            part.load_state_dict(state["memory"][name])
+
+
+def split(output: SegmentationOutput, count: int) -> tuple[SegmentationOutput, SegmentationOutput]:
+    """The first `count` images of a joint pass, and the rest."""
+
+    def parts(tensor: Tensor) -> tuple[Tensor, Tensor]:  # the gradient of two slices would be two full-size zeros more
+        return tensor.split((count, len(tensor) - count))
+
+    aux = list(zip(*map(parts, output.aux), strict=True)) or [(), ()]
+    embedding = (None, None) if output.embedding is None else parts(output.embedding)
+    return tuple(map(SegmentationOutput, parts(output.logits), aux, embedding))
+
+
+@contextmanager
+def recorded(network: nn.Module, wanted: bool) -> Iterator[None]:
+    """Whether batch norms add what they see to their running averages; they normalise with the batch either way."""
+    kinds = nn.modules.batchnorm._BatchNorm
+    norms = [part for part in network.modules() if isinstance(part, kinds) and part.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = wanted
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True

@@ -41,6 +41,8 @@ class SelfTraining(Adversarial):
 
     def __init__(self, config: Config, model: BiSeNet, strategy: LabelingStrategy | None = None):
         self.strategy = strategy
+        if config.student == "adversarial":
+            raise ValueError("student is 'adversarial', which is mpl's; expected scratch or continue")
         if strategy is not None and strategy.num_classes != model.num_classes:
             found = f"{type(strategy).__name__} is for {strategy.num_classes} classes, the data has {model.num_classes}"
             raise ValueError(f"{found}; make it for as many")
@@ -125,25 +127,28 @@ class SelfTraining(Adversarial):
         return {name: value.detach() for name, value in {"segmentation": segmentation, **more, "loss": loss}.items()}
 
     def target_terms(self, target: SegmentationOutput, batch: Batch) -> dict[str, Tensor]:
-        """The loss on the pseudo-labels, L_seg(I_t, Ŷ_t) of Eq. 5, where one pixel weighs what a labelled one does.
-
-        Where few pixels of the labelled images have a label, all pseudo-labels together weigh what so many images do.
-        """
+        """The loss on the pseudo-labels, L_seg(I_t, Ŷ_t) of Eq. 5."""
         if batch.pseudo_labels is None:
             return {}
-        counts = [(labels != IGNORE).sum() for labels in (batch.pseudo_labels, batch.source_labels)]
-        believed, labelled = map(distributed.average, counts)  # of all processes
-        weight = (believed / labelled.clamp(min=1)).clamp(max=len(batch.target) / len(batch.source))
-        return {"pseudo": weight * segmentation_loss(target, batch.pseudo_labels)}
+        return {"pseudo": pseudo_loss(target, batch.pseudo_labels, batch.source_labels)}
 
     def record(self) -> dict[str, Any]:
         said = super().record()
-        if "discriminator" not in self.networks:  # nor anything that would be its own
-            said = {key: value for key, value in said.items() if not key.startswith(("discriminator_", "lambda_"))}
         if self.strategy is None:
             return said
         own = {key: value for key, value in vars(self.strategy).items() if isinstance(value, int | float)}
         return {key: value for key, value in said.items() if key not in ("ratio", "cap", "temperature")} | {"own": own}
+
+
+def pseudo_loss(target: SegmentationOutput, pseudo_labels: Tensor, source_labels: Tensor) -> Tensor:
+    """The loss on (B, H, W) pseudo-labels, where one pixel weighs what a labelled one does (collective).
+
+    Where few pixels of the labelled images have a label, all pseudo-labels together weigh what so many images do.
+    """
+    counts = [(labels != IGNORE).sum() for labels in (pseudo_labels, source_labels)]
+    believed, labelled = map(distributed.average, counts)  # of all processes
+    weight = (believed / labelled.clamp(min=1)).clamp(max=len(pseudo_labels) / len(source_labels))
+    return weight * segmentation_loss(target, pseudo_labels)
 
 
 class PseudoLabels(SelfTraining):

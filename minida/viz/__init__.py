@@ -9,6 +9,7 @@ _NAMES = {
     "style": "OKABE_ITO colour_of styles_of use_style",
     "views": "colorize encode error_map one_class outline overlay",
     "figures": "class_bars confusion_figure curves gallery iou_table",
+    "ladder": "class_figure cost_figure",
     "widgets": "StreetExplorer",
 }
 

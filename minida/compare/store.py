@@ -1,0 +1,131 @@
+"""Finished runs, found again by all that decides their result, wherever they were made."""
+
+import dataclasses
+import hashlib
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from minida.config import Config
+from minida.methods import configure
+from minida.options import parse_training
+from minida.storage import to_json
+
+DEFAULTS = json.loads(to_json(dataclasses.asdict(Config())))  # for fields that are younger than a stored run
+IRRELEVANT = ("preset", "precision", "device", "workers", "log_every", "eval_every")  # to what a run's result should be
+
+
+def identity(config: Mapping[str, Any], begun: str | None, taught: str | None = None) -> str:
+    """A digest of all that decides a run's result; `begun` and `taught`: those of the runs that it starts from."""
+    said = {key: value for key, value in config.items() if key not in IRRELEVANT}
+    text = json.dumps(said | {"init": begun, "teacher": taught}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Store:
+    """Finished runs by their identity: records, and where the folder is still there, its network.
+
+    What the code itself decides is not in an identity: after a change of a method its runs have to be left out.
+
+    Args:
+        known: results files ({"runs": [record with name and command]}) and folders of run folders. A record of
+            `minida compare` has its identity in `key`.
+
+    Raises: ValueError that names the file and the run.
+    """
+
+    def __init__(self, known: Iterable[str | Path] = ()) -> None:
+        self.records: dict[str, dict] = {}
+        self.folders: dict[str, Path] = {}
+        named: dict[str, tuple[Mapping[str, Any], dict, Path | None]] = {}
+        for path in map(Path, known):
+            if path.is_dir():
+                for result in sorted(path.glob("*/result.json")):
+                    record, config = (read_json(result.with_name(f"{kind}.json")) for kind in ("result", "config"))
+                    named[result.parent.name] = ({**DEFAULTS, **config}, record, result.parent)
+            else:
+                for record in read_runs(path):
+                    if isinstance(record.get("key"), str):
+                        self.records[record["key"]] = record
+                    elif record["name"] not in named and record.get("command", "").startswith("minida train "):
+                        try:
+                            config = settings_of(record["command"])
+                        except ValueError as error:
+                            raise ValueError(f"{path}: the command of {record['name']}: {error}; mend it") from None
+                        named[record["name"]] = (config, record, None)
+        keys: dict[str, str | None] = {}
+        for name in named:
+            self._key(name, named, keys)
+
+    def _key(self, name: str, named: Mapping, keys: dict[str, str | None]) -> str | None:
+        """The identity of a run by name, after those that it starts from; None where one of these is unknown."""
+        if name not in keys:
+            keys[name] = None  # a run that starts from itself has none
+            config, record, folder = named.get(name, (None, None, None))
+            if config is None:
+                return None
+            roots = [config.get(field) for field in ("init", "teacher")]
+            found = [self._key(Path(root).name, named, keys) if root else None for root in roots]
+            if all(bool(root) == bool(key) for root, key in zip(roots, found, strict=True)):
+                keys[name] = identity(config, *found)
+                self.add(keys[name], record, folder)
+        return keys[name]
+
+    def add(self, key: str, record: dict, folder: Path | None) -> None:
+        self.records.setdefault(key, record)  # what an earlier climb said of it says more
+        if folder is not None and (folder / "model.safetensors").exists():
+            self.folders[key] = folder
+
+
+def settings_of(command: str) -> dict[str, Any]:
+    """The whole configuration of `minida train …` as its `config.json` would have it."""
+    method, preset, given = parse_training(shlex.split(command)[2:])
+    return json.loads(to_json(dataclasses.asdict(configure(method, preset, **given))))
+
+
+def read_json(path: Path) -> dict:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: cannot be read ({str(error).splitlines()[0]}); delete it or give another") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: expected one JSON object; delete it or give another")
+    return found
+
+
+def _number(value: Any, most: float = float("inf")) -> bool:
+    return type(value) in (int, float) and 0 <= value <= most
+
+
+SHARE = "a number from 0 to 1"
+FIELDS = {  # of a record: what is expected, and whether a value is that
+    "name": ("a text", lambda value: isinstance(value, str)),
+    "seed": ("a whole number from 0 up", lambda value: type(value) is int and value >= 0),
+    "seconds": ("a number from 0 up", _number),
+    "miou": (SHARE, lambda value: _number(value, 1)),
+    "tail_miou": (f"{SHARE}, or null", lambda value: value is None or _number(value, 1)),
+    "pixel_accuracy": (f"{SHARE}, or null", lambda value: value is None or _number(value, 1)),
+    "iou": ("numbers by class", lambda value: isinstance(value, dict)),
+    "device": ("a text", lambda value: isinstance(value, str)),
+    "precision": ("a text", lambda value: isinstance(value, str)),
+}
+
+
+def read_runs(path: Path) -> list[dict]:
+    """The records of a results file; what a record has to hold is in FIELDS.
+
+    Raises: ValueError that names the file, the run and what was expected.
+    """
+    runs = read_json(path).get("runs")
+    if not isinstance(runs, list):
+        raise ValueError(f"{path}: no list 'runs'; expected what `minida compare` writes")
+    for number, run in enumerate(runs):
+        if not isinstance(run, dict):
+            raise ValueError(f"{path}: run {number} is {run!r}; expected an object; give another file")
+        for key, (expected, fine) in FIELDS.items():
+            if key not in run or not fine(run[key]):
+                said = f"run {number} ({run.get('name')})"
+                raise ValueError(f"{path}: {key} of {said} is {run.get(key)!r}; expected {expected}; give another file")
+    return runs
