@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from PIL import Image
@@ -248,7 +249,9 @@ def test_the_command_line(tmp_path, capsys):
     listed = capsys.readouterr().out.splitlines()
     assert len(listed) == 18 and all(line.startswith("to run  minida train ") for line in listed)
     assert not (tmp_path / "results.json").exists()
+    look = dict(mpl.rcParams)
     assert main([*arguments, "--json"]) == 0
+    assert dict(mpl.rcParams) == look, "the caller's figures keep their look"
     found = json.loads(capsys.readouterr().out)
     assert [run["rung"] for run in found["runs"]][:5] == ["source-only", "batch-norm", "dsc", "dsc-mpt", "oracle"]
     names = {"uda.md", "uda-cost.png", "uda-classes.png", "uda-gallery.png"}

@@ -87,14 +87,14 @@ def mpt_by_sorting(probs, cap=0.9):
 
 
 def seconds(ways, repeats):
-    """Median seconds of each way, run in turn so that a noisy moment hits all alike; the first turn warms up."""
+    """Median processor seconds of each way, run in turn so that noise hits all alike; the first turn warms up."""
     times = {name: [] for name in ways}
     for repeat in range(repeats + 1):
         for name, way in ways.items():
-            start = time.perf_counter()
+            start = time.thread_time()  # one thread: what other programs take does not count
             way()
             if repeat or not repeats:
-                times[name].append(time.perf_counter() - start)
+                times[name].append(time.thread_time() - start)
     return {name: statistics.median(values) for name, values in times.items()}
 
 
