@@ -53,7 +53,7 @@ class Budgets:
 
     def feel(self, notebook: str) -> None:
         pace = 1.0 if self.given else pulse() / PULSE
-        if pace > 1.2:
+        if pace > 1.05:
             self.factors[notebook] = max(self.factors[notebook], LEEWAY * pace)
 
     def broken(self, notebook: str, cell: str, report: pytest.TestReport) -> str:
