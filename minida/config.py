@@ -58,7 +58,7 @@ class Config:
     bank: int = 2000  # of those of each class, how many its memory bank holds
     cutmix: bool = True  # paste half of another target image into each one that the student sees
 
-    feedback: str = "meta"  # mpl: what the student tells its teacher, the change of its labelled loss, or "product"
+    feedback: str = "meta"  # mpl: what the student tells its teacher, its labelled loss's change; product, or none
     growth: float = 1.0  # of "product": α = progress ** growth, from 0 to 1
     consistency: str = "noise"  # mpl: how images are disturbed that the teacher shall not mind; cutmix, or none
 
@@ -105,7 +105,7 @@ class Config:
             ("embedding", self.embedding >= 1, "1 or more"),
             ("bank", self.bank >= 1, "1 or more"),
             ("student", self.student in ("scratch", "continue", "adversarial"), "scratch or continue"),
-            ("feedback", self.feedback in ("meta", "product"), "meta or product"),
+            ("feedback", self.feedback in ("meta", "product", "none"), "meta, product or none"),
             ("growth", 0 < self.growth < float("inf"), "a positive number"),
             ("consistency", self.consistency in ("noise", "cutmix", "none"), "noise, cutmix or none"),
             ("lr", self.lr is None or self.lr > 0, "a positive number"),

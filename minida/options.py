@@ -63,7 +63,7 @@ TRAIN: dict[str, tuple[Callable | None, str]] = {
     "mix": (float, "pseudo-labelled images for each labelled one, such as 3"),
     "teacher": (str, "a run folder or a model.safetensors that labels in the first round, of any backbone"),
     "student": (str, "a round's student starts from scratch, or continues the teacher; mpl's: scratch or adversarial"),
-    "feedback": (str, "what mpl's student tells its teacher: meta or product"),
+    "feedback": (str, "what mpl's student tells its teacher: meta, product or none"),
     "growth": (float, "mpl, product: its weight grows as progress to this power"),
     "consistency": (str, "mpl: noise, cutmix or none: what the teacher shall not mind"),
     "alpha": (shares, "share of the target's pixels that u2pl finds unreliable, at first and at last: 0.2,0"),

@@ -13,7 +13,9 @@ import stored
 WAYS = {  # key of a run -> variant, options
     "meta": ("meta", ["--feedback", "meta"]),
     "product": ("product", ["--feedback", "product"]),
+    "none": ("meta's two updates, no feedback", ["--feedback", "none"]),
     "meta-quiet": ("meta, no consistency", ["--feedback", "meta", "--consistency", "none"]),
+    "none-quiet": ("no feedback, no consistency", ["--feedback", "none", "--consistency", "none"]),
     "meta-scratch": ("meta, student from scratch", ["--feedback", "meta", "--student", "scratch"]),
     "product-scratch": ("product, student from scratch", ["--feedback", "product", "--student", "scratch"]),
 }

@@ -14,7 +14,8 @@ Departures: pseudo-labels are those that a strategy believes, by thresholds over
 one for every pixel, the report has no threshold here). Each of the two networks has a discriminator of its own. The
 teacher's adversarial loss has the weight λ_adv (the report prints 1). In Pham et al. the student sees labelled images
 only at the very end; here, as in the report, in every step: in *meta* that is a second step of its optimiser, so a
-comparison of the two feedbacks compares this too. A student from scratch has no pretrained weights, as the report's.
+comparison of the two feedbacks compares this too; "none" is the control of *meta*, the same two steps and a teacher
+that is told nothing. A student from scratch has no pretrained weights, as the report's.
 The student is evaluated and kept; the teacher is kept beside it.
 """
 
@@ -96,8 +97,9 @@ class MetaPseudoLabels(Method):
         super().__init__(config, model)
         if config.student not in ("scratch", "adversarial"):
             raise ValueError(f"student is {config.student!r}; mpl's starts from scratch, or as adversarial: from init")
-        if config.feedback == "meta" and config.batch_norm == "joint":
-            raise ValueError("batch_norm is 'joint'; with feedback meta expected another: the student takes two passes")
+        if config.feedback != "product" and config.batch_norm == "joint":
+            two = f"with feedback {config.feedback} expected another: the student takes two passes"
+            raise ValueError(f"batch_norm is 'joint'; {two}")
         self.teacher, self.model = model, self._student(config, model)
         self.networks = {"model": self.model, "teacher": model}
         self.adversaries = {}
@@ -150,8 +152,10 @@ class MetaPseudoLabels(Method):
         places = torch.arange(len(probs)) * distributed.world_size() + distributed.rank()
         ids = number * len(probs) * distributed.world_size() + places
         batch = batch._replace(pseudo_labels=self.window.label(probs, ids))
-        learn = {"product": self.student_and_product, "meta": self.student_and_gradients}[self.config.feedback]
-        terms, feedback = learn(batch)
+        product = self.config.feedback == "product"
+        terms, feedback = self.student_and_product(batch) if product else self.student_and_gradients(batch)
+        if self.config.feedback == "none":
+            feedback = torch.zeros_like(feedback)
         more = self.teach(batch, source, target, feedback, number)
         terms = {**terms, "feedback": feedback, **more}
         return {name: value.detach() for name, value in terms.items()}

@@ -104,7 +104,7 @@ def descend(network, loss, rate=1e-2):
             parameter -= rate * (gradient + 1e-4 * parameter)
 
 
-@pytest.mark.parametrize("feedback", ["meta", "product"])
+@pytest.mark.parametrize("feedback", ["meta", "product", "none"])
 def test_a_step_derived_by_hand(feedback):
     """The teacher's three terms and the student's steps, written out; without momentum, BN's averages of both."""
     batch, method = make_batch(), make_method(feedback=feedback, momentum=0.0, batch_norm="separate")
@@ -122,13 +122,14 @@ def test_a_step_derived_by_hand(feedback):
     labels = probs.argmax(1).masked_fill(probs.amax(1) < limit[probs.argmax(1)], 255)
     method.window.label = lambda given, ids: labels
     weight = ((labels != 255).sum() / (batch.source_labels != 255).sum()).clamp(max=1)
-    if feedback == "meta":
+    if feedback != "product":
         first = weight * losses(student, batch.target, labels)
         gradients = torch.autograd.grad(first, list(student.parameters()), retain_graph=True)
         descend(student, first, rate)
         second = losses(student, batch.source, batch.source_labels)
         others = torch.autograd.grad(second, list(student.parameters()), retain_graph=True)
         h = rate * sum((a * b).sum() for a, b in zip(gradients, others, strict=True)) + 0.5
+        h = h if feedback == "meta" else torch.zeros(())
         descend(student, second, rate)
     else:
         first = losses(student, batch.source, batch.source_labels)
@@ -248,7 +249,7 @@ def test_defaults_and_students():
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        ({"feedback": "both"}, "feedback is 'both'; expected meta or product"),
+        ({"feedback": "both"}, "feedback is 'both'; expected meta, product or none"),
         ({"growth": 0.0}, "growth is 0.0; expected a positive number"),
         ({"consistency": "blur"}, "consistency is 'blur'; expected noise, cutmix or none"),
     ],
