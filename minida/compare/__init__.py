@@ -11,6 +11,6 @@ epoch: that would be a choice by the target's labels.
 from minida.compare.report import Row, markdown, rows
 from minida.compare.rungs import LADDERS, Rung
 from minida.compare.store import Store, read_runs
-from minida.compare.training import climb, open_store, plan
+from minida.compare.training import Planned, climb, open_store, plan
 
-__all__ = ["LADDERS", "Row", "Rung", "Store", "climb", "markdown", "open_store", "plan", "read_runs", "rows"]
+__all__ = ["LADDERS", "Planned", "Row", "Rung", "Store", "climb", "markdown", "open_store", "plan", "read_runs", "rows"]
