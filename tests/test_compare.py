@@ -201,6 +201,8 @@ def test_better_is_said_only_where_the_interval_leaves_out_0(gains, verdict):
     row = next(row for row in compare.rows(ladder(gains), "uda", "cpu") if row.rung == "dsc-dars")
     assert row.verdict == verdict
     line = next(line for line in compare.markdown([row], "uda").splitlines() if "DARS" in line)
+    assert "| cost |" in compare.markdown([row], "uda", {"dsc-dars": 4.26}).splitlines()[0]
+    assert "| 4.3× |" in compare.markdown([row], "uda", {"dsc-dars": 4.26})
     assert [cell.strip() for cell in line.split("|")][7] == verdict
 
 
@@ -271,6 +273,9 @@ def test_the_command_line(tmp_path, capsys):
 def test_figures_show_every_rung():
     found = compare.rows(ladder((0.02, 0.03, 0.04)), "uda", "cpu")
     cost, classes = cost_figure(found), class_figure(found)
+    axes = cost_figure(found, {"source-only": 1, "dsc": 4, "dsc-mpt": 5, "dsc-dars": 7, "oracle": 1}).axes[0]
+    assert "trainings of the baseline" in axes.get_xlabel() and "minutes" in cost.axes[0].get_xlabel()
+    assert {text.xy[0] for text in axes.texts} == {1, 4, 7}
     written = {text.get_text() for text in cost.axes[0].texts}
     assert written == {"source-only 20.0", "oracle 60.0", "adversarial, DSC 32.0", "DSC + DARS 35.0"}
     spots = sorted(text.get_position()[1] for text in cost.axes[0].texts)

@@ -8,13 +8,14 @@ cores.
 """
 
 import json
+import os
 from pathlib import Path
 
 import stored
 
 from minida import compare
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 SSL, UDA = ("st", "dars", "u2pl"), ("dsc", "dsc-mpt", "dsc-dars")
 PARTS = {  # --only: protocol, rungs (default all), seeds, settings
     "notebook": (("ssl", (), 3, {}), ("uda", (), 3, {})),
@@ -23,7 +24,7 @@ PARTS = {  # --only: protocol, rungs (default all), seeds, settings
 }  # fmt: skip
 
 
-def plan(part: str, camvid: str = "DIR") -> list[compare.Planned]:
+def plan(part: str, camvid: str) -> list[compare.Planned]:
     target = {"target": f"camvid:{camvid}"} if part == "camvid" else {}
     preset = "cpu" if part == "cpu" else "notebook"
     return [
@@ -35,9 +36,9 @@ def plan(part: str, camvid: str = "DIR") -> list[compare.Planned]:
 
 def climb(part: str, camvid: str) -> None:
     name = "ladder-camvid" if part == "camvid" else "ladder"
-    target, out = HERE / f"{name}.json", stored.ROOT / "runs" / name
+    target, out = HERE / f"{name}.json", Path("runs") / name
     files = [HERE / f"{known}.json" for known in ("labels", "adversarial", "supervised")]
-    known = [path for path in (*files, target, stored.RUNS) if path.exists()]
+    known = [path for path in (*files, target, Path("runs") / "results") if path.exists()]
     compare.climb(plan(part, camvid), out, known, command="python assets/results/ladder.py")
     text = (out / "results.json").read_text(encoding="utf-8").replace(f"camvid:{camvid}", "camvid:DIR")
     stored.write(target, json.loads(text))
@@ -47,6 +48,8 @@ if __name__ == "__main__":
     options = stored.options(__doc__)
     options.add_argument("--camvid", default="", help="folder of CamVid's pictures and labels")
     given = options.parse_args()
+    camvid = given.camvid and os.path.abspath(given.camvid)
+    os.chdir(stored.ROOT)  # records name other runs by paths from here
     for part in PARTS:
-        if given.only in part and (part != "camvid" or given.camvid):
-            climb(part, given.camvid)
+        if given.only in part and (part != "camvid" or camvid):
+            climb(part, camvid)

@@ -108,16 +108,21 @@ def plus_minus(value: float | None, half: float | None, sign: str = "") -> str:
     return f"{value:{sign}.1f}" + ("" if half is None else f" ± {half:.1f}")
 
 
-def markdown(found: Sequence[Row], protocol: str) -> str:
-    """The table of a ladder. ± is half the 95 % interval, of the mean or of the mean difference."""
+def markdown(found: Sequence[Row], protocol: str, costs: Mapping[str, float] | None = None) -> str:
+    """The table of a ladder. ± is half the 95 % interval, of the mean or of the mean difference.
+
+    Costs are minutes, as they were taken, or by `costs`: rung -> its multiple of the baseline's training.
+    """
     share = "of the gap closed" if protocol == "uda" else "of the oracle"
-    lines = [f"| rung | mIoU | {share} | tail mIoU | pixels right | against its control | | minutes | seeds |"]
+    spent = "cost" if costs else "minutes"
+    lines = [f"| rung | mIoU | {share} | tail mIoU | pixels right | against its control | | {spent} | seeds |"]
     lines += ["|---" * 9 + "|"]
     for row in found:
         against = f"{plus_minus(row.difference, row.spread, '+')} ({row.control})" if row.control else ""
         part = "" if row.share is None else f"{100 * row.share:.0f} %"
+        cost = f"{costs[row.rung]:.1f}×" if costs else f"{row.minutes:.1f}"
         lines.append(
             f"| {row.title} | {plus_minus(row.miou, row.interval)} | {part} | {row.tail:.1f} | {row.pixels:.1f} | "
-            f"{against} | {row.verdict} | {row.minutes:.1f} | {row.seeds} |"
+            f"{against} | {row.verdict} | {cost} | {row.seeds} |"
         )
     return "\n".join(lines)

@@ -113,12 +113,12 @@ FIELDS = {  # of a record: what is expected, and whether a value is that
 }
 
 
-def read_runs(path: Path) -> list[dict]:
+def read_runs(path: str | Path) -> list[dict]:
     """The records of a results file; what a record has to hold is in FIELDS.
 
     Raises: ValueError that names the file, the run and what was expected.
     """
-    runs = read_json(path).get("runs")
+    runs = read_json(Path(path)).get("runs")
     if not isinstance(runs, list):
         raise ValueError(f"{path}: no list 'runs'; expected what `minida compare` writes")
     for number, run in enumerate(runs):

@@ -1,6 +1,6 @@
 """Figures of `minida compare`: what a rung reaches and costs, and what it does to each class."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,15 +11,25 @@ from minida.viz.style import INK, OKABE_ITO, QUIET, WIDTH
 MARKS = {"better": ("green", "^"), "worse": ("vermillion", "v"), "": ("blue", "o")}  # by what the interval allows
 
 
-def cost_figure(rows: Sequence) -> Figure:
-    """mIoU with its 95 % interval against the minutes of training, a mark and a name for each minida.compare.Row."""
+def cost_figure(rows: Sequence, costs: Mapping[str, float] | None = None) -> Figure:
+    """mIoU with its 95 % interval against the cost of training, a mark and a name for each minida.compare.Row.
+
+    The cost is in minutes, as they were taken, or by `costs`: rung -> its multiple of the baseline's training.
+    """
     fig = Figure((WIDTH, 1.2 + 0.28 * max(10, len(rows))), layout="constrained")
     ax = fig.subplots()
-    shown = set()
+    shown, spent = set(), {row.rung: costs[row.rung] if costs else row.minutes for row in rows}
     for row in rows:
         hue, mark = MARKS[row.verdict]
         ax.errorbar(
-            row.minutes, row.miou, row.interval, color=OKABE_ITO[hue], marker=mark, markersize=7, capsize=3, linewidth=1
+            spent[row.rung],
+            row.miou,
+            row.interval,
+            color=OKABE_ITO[hue],
+            marker=mark,
+            markersize=7,
+            capsize=3,
+            linewidth=1,
         )
         shown.add(row.verdict)
     low, high = ax.get_ylim()
@@ -31,7 +41,7 @@ def cost_figure(rows: Sequence) -> Figure:
     for row, spot in zip(order, spots, strict=True):
         ax.annotate(
             f"{row.title} {row.miou:.1f}",
-            (row.minutes, row.miou),
+            (spent[row.rung], row.miou),
             (1.03, spot),
             textcoords="axes fraction",
             va="center",
@@ -45,7 +55,8 @@ def cost_figure(rows: Sequence) -> Figure:
         hue, mark = MARKS[verdict]
         ax.plot([], [], mark, color=OKABE_ITO[hue], label=names[verdict])
     fig.legend(loc="outside lower left", ncols=3)
-    ax.set(xlabel="minutes of training, all stages", title="mIoU in %, with the 95 % interval of its mean")
+    axis = "cost of both stages, in trainings of the baseline" if costs else "minutes of training, all stages"
+    ax.set(xlabel=axis, title="mIoU in %, with the 95 % interval of its mean")
     return fig
 
 

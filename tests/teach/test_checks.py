@@ -15,7 +15,7 @@ from minida.models.bisenet import AttentionRefinement, BiSeNet
 from minida.teach.checks import _close, _exercises, _run
 from minida.types import IGNORE
 
-EXERCISES = {id: task for n in range(8) for id, task in _exercises(f"0{n}").items()}
+EXERCISES = {id: task for n in range(9) for id, task in _exercises(f"0{n}").items()}
 MISTAKES = [(id, name) for id, task in EXERCISES.items() for name in task.mistakes]
 GOES_ON = "The notebook goes on with the library's own function.\n"
 
