@@ -1,14 +1,21 @@
-"""Write the README's results from the stored runs: `python assets/results/table.py`. A test fails when they drift."""
+"""Write both READMEs' results from the stored runs: `python assets/results/table.py`. A test fails when they drift."""
 
+import hashlib
 import json
 from pathlib import Path
 
+import matplotlib
 import numpy as np
+from PIL import Image
 
+from minida import compare
 from minida.config import CROPS
+from minida.viz.ladder import cost_figure
+from minida.viz.style import use_style
 
 FOLDER = Path(__file__).resolve().parent
-README = FOLDER.parents[1] / "README.md"
+README, PICTURE = FOLDER.parents[1] / "README.md", FOLDER.parent / "ladder-{}.png"
+DOCUMENTS = README, FOLDER / "README.md"  # in short, and everything
 MARKS = "<!-- {}: made by python assets/results/table.py -->", "<!-- end of {} -->"
 ROWS = (
     ("ResNet-18, trained on `game` (source-only)", "cpu-source-only"),
@@ -52,6 +59,13 @@ VARIANTS = {  # of labels.json, in the table's order
 METHOD_WORDS = (
     "In %, on the val split of `real`; mean ± deviation over seeds. All but the first and those from scratch go on "
     "from the first row's weights, for as many steps again; what a step costs differs. Made again by `{command}`."
+)
+LADDER_WORDS = (
+    "In %, slim network, on the val split of `real`; mean over three seeds, ± is half of its 95 % interval (Student's "
+    "t: with three seeds 4.3 times the deviation over √3). A first stage gives a network that each rung goes on from, "
+    "for as many steps; its control does so without the method. Differences are taken in pairs of equal seeds; a "
+    "verdict stands only where their interval leaves out 0. The cost is of both stages' steps, in trainings of the "
+    "first row (measured in turns on {device}, `{costs}`). Made again by `{command}`."
 )
 SCORES = {"miou": "mIoU", "tail_miou": "tail mIoU"}
 BELIEVED = {"label_coverage": "believed", "label_accuracy": "of those right"}
@@ -260,17 +274,68 @@ def against(runs: list[dict], controls: dict[str, str]) -> str:
     return f"mIoU against the control, in pairs of equal seeds: {'; '.join(found)}."
 
 
-def updated(readme: str) -> str:
-    """The README with the tables between their marks replaced."""
-    tables = {"results": table, "labels": labels, "self-training": self_training, "u2pl": u2pl, "mpl": mpl}
-    tables["latency"] = latencies
-    for name, text in tables.items():
+def costs(protocol: str) -> dict[str, float]:
+    return {run["rung"]: run["training"] for run in read("ladder-cost")["runs"] if run["ladder"] == protocol}
+
+
+def ladder() -> str:
+    """Every rung at the preset notebook, both protocols."""
+    return ladders("notebook")
+
+
+def ladder_cpu() -> str:
+    return ladders("cpu")
+
+
+def ladders(preset: str) -> str:
+    stored, spent, lines = read("ladder"), read("ladder-cost"), []
+    for protocol, words in LABELS:
+        found = compare.rows(stored["runs"], protocol, preset)
+        if found:
+            table = compare.markdown(found, protocol, costs(protocol) if preset == "notebook" else None)
+            lines += [f"**{protocol}**: {words}.", "", table, ""]
+    words = LADDER_WORDS if preset == "notebook" else "One seed: no interval, no verdict. Made again by `{command}`."
+    return "\n".join([*lines, words.format(command=stored["command"], costs=spent["command"], device=spent["device"])])
+
+
+def digest() -> str:
+    """Of what the pictures show."""
+    files = [(FOLDER / f"{name}.json").read_bytes() for name in ("ladder", "ladder-cost")]
+    return hashlib.sha256(b"".join(files)).hexdigest()
+
+
+def draw() -> None:
+    """The ladders' pictures; each says which runs it shows."""
+    with matplotlib.rc_context():
+        use_style()
+        for protocol in compare.LADDERS:
+            figure = cost_figure(compare.rows(read("ladder")["runs"], protocol, "notebook"), costs(protocol))
+            figure.savefig(str(PICTURE).format(protocol), dpi=130, metadata={"Source": digest()})
+
+
+def drawn(protocol: str) -> str:
+    with Image.open(str(PICTURE).format(protocol)) as picture:
+        return picture.info.get("Source", "")
+
+
+TABLES = {
+    "ladder": ladder, "ladder-cpu": ladder_cpu, "results": table, "labels": labels, "self-training": self_training,
+    "u2pl": u2pl, "mpl": mpl, "latency": latencies,
+}  # fmt: skip
+
+
+def updated(document: str) -> str:
+    """A document with the tables between their marks replaced."""
+    for name, text in TABLES.items():
         start, end = (mark.format(name) for mark in MARKS)
-        before, _, rest = readme.partition(start)
-        readme = f"{before}{start}\n\n{text()}\n\n{end}{rest.partition(end)[2]}"
-    return readme
+        before, found, rest = document.partition(start)
+        if found:
+            document = f"{before}{start}\n\n{text()}\n\n{end}{rest.partition(end)[2]}"
+    return document
 
 
 if __name__ == "__main__":
-    README.write_text(updated(README.read_text(encoding="utf-8")), encoding="utf-8")
-    print(table(), labels(), latencies(), sep="\n\n")
+    for path in DOCUMENTS:
+        path.write_text(updated(path.read_text(encoding="utf-8")), encoding="utf-8")
+    draw()
+    print(table(), ladder(), latencies(), sep="\n\n")

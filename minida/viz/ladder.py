@@ -8,7 +8,10 @@ from matplotlib.figure import Figure
 from minida.types import CLASSES, TAIL
 from minida.viz.style import INK, OKABE_ITO, QUIET, WIDTH
 
-MARKS = {"better": ("green", "^"), "worse": ("vermillion", "v"), "": ("blue", "o")}  # by what the interval allows
+MARKS = {  # by what the interval of the difference to the control allows
+    "better": ("green", "^", "better than its control"), "worse": ("vermillion", "v", "worse than its control"),
+    "": ("blue", "o", "the seeds leave it open"), "alone": ("black", "D", "has no control"),
+}  # fmt: skip
 
 
 def cost_figure(rows: Sequence, costs: Mapping[str, float] | None = None) -> Figure:
@@ -18,46 +21,40 @@ def cost_figure(rows: Sequence, costs: Mapping[str, float] | None = None) -> Fig
     """
     fig = Figure((WIDTH, 1.2 + 0.28 * max(10, len(rows))), layout="constrained")
     ax = fig.subplots()
-    shown, spent = set(), {row.rung: costs[row.rung] if costs else row.minutes for row in rows}
-    for row in rows:
-        hue, mark = MARKS[row.verdict]
-        ax.errorbar(
-            spent[row.rung],
-            row.miou,
-            row.interval,
-            color=OKABE_ITO[hue],
-            marker=mark,
-            markersize=7,
-            capsize=3,
-            linewidth=1,
-        )
-        shown.add(row.verdict)
-    low, high = ax.get_ylim()
     order = sorted(rows, key=lambda row: row.miou)
-    wanted = np.array([(row.miou - low) / (high - low) for row in order])
-    steps = 0.052 * np.arange(len(order)) * 14 / max(14, len(order))  # names keep a line's height of distance
-    spots = np.maximum.accumulate(wanted - steps) + steps
-    spots -= max(0.0, spots[-1] - 0.99) * np.linspace(0.0, 1.0, len(order))
-    for row, spot in zip(order, spots, strict=True):
+    kinds = ["alone" if row.control is None else row.verdict for row in order]
+    spent = [costs[row.rung] if costs else row.minutes for row in order]
+    for row, kind, cost in zip(order, kinds, spent, strict=True):
+        hue, mark, _ = MARKS[kind]
+        look = {"color": OKABE_ITO[hue], "marker": mark, "markersize": 6 if mark == "D" else 7}
+        ax.errorbar(cost, row.miou, row.interval, **look, capsize=3, linewidth=1)
+    line = {"arrowstyle": "-", "relpos": (0, 0.5), "color": "#c4c4c4", "linewidth": 0.7, "shrinkA": 1, "shrinkB": 6}
+    for row, kind, cost, spot in zip(order, kinds, spent, _spots(order, *ax.get_ylim()), strict=True):
         ax.annotate(
             f"{row.title} {row.miou:.1f}",
-            (spent[row.rung], row.miou),
+            (cost, row.miou),
             (1.03, spot),
             textcoords="axes fraction",
             va="center",
             size=9,
-            color=OKABE_ITO[MARKS[row.verdict][0]] if row.verdict else INK,
-            arrowprops={"arrowstyle": "-", "color": "#c4c4c4", "linewidth": 0.7, "shrinkA": 1, "shrinkB": 6},
+            color=OKABE_ITO[MARKS[kind][0]] if row.verdict else INK,
+            arrowprops=line,
             annotation_clip=False,
         )
-    names = {"better": "better than its control", "worse": "worse than its control", "": "the seeds leave it open"}
-    for verdict in sorted(shown, reverse=True):
-        hue, mark = MARKS[verdict]
-        ax.plot([], [], mark, color=OKABE_ITO[hue], label=names[verdict])
-    fig.legend(loc="outside lower left", ncols=3)
+    for hue, mark, words in (MARKS[kind] for kind in MARKS if kind in kinds):
+        ax.plot([], [], mark, color=OKABE_ITO[hue], label=words)
+    fig.legend(loc="outside lower left", ncols=4)
     axis = "cost of both stages, in trainings of the baseline" if costs else "minutes of training, all stages"
     ax.set(xlabel=axis, title="mIoU in %, with the 95 % interval of its mean")
     return fig
+
+
+def _spots(order: Sequence, low: float, high: float) -> np.ndarray:
+    """Heights of the names, 0 to 1, in the rows' order: near the points, with a line's height of distance."""
+    steps = 0.052 * np.arange(len(order)) * 14 / max(14, len(order))
+    wanted = np.array([(row.miou - low) / (high - low) for row in order]) - steps
+    up, down = np.maximum.accumulate(wanted), np.minimum.accumulate(wanted[::-1])[::-1]
+    return np.clip((up + down) / 2, 0.0, 0.99 - steps[-1]) + steps
 
 
 def class_figure(rows: Sequence, names: Sequence[str] = CLASSES, tail: Sequence[int] = TAIL) -> Figure:
