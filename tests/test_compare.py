@@ -41,11 +41,12 @@ def test_a_plan_has_the_controls_and_both_stages():
     first = ["source-only-1", "source-only", "batch-norm-1", "batch-norm", "dsc-1", "dsc", "dsc-dars"]
     first += ["oracle-1", "oracle"]
     assert names == [f"{name}-{seed}" for seed in (0, 1) for name in first]
-    by_name = {one.rung: one for one in planned(["dsc-dars", "dsc-dars-it"], "uda", steps=6)}
+    by_name = {one.rung: one for one in planned(["dsc-dars", "dsc-dars-it", "mpl-meta"], "uda", steps=6)}
     assert by_name["dsc-dars"].start is by_name["dsc"].start is by_name["dsc-1"]
     assert not by_name["dsc-1"].needed and by_name["dsc"].needed
     assert by_name["dsc-dars"].config.steps == 6, "as many steps as the control's"
     assert (by_name["dsc-dars-it"].config.steps, by_name["dsc-dars-it"].config.rounds) == (3, 2), "over both rounds"
+    assert by_name["mpl-meta"].config.steps == 3, "each with two updates of the student"
     assert {one.config.evaluated for one in by_name.values()} == {TINY["target"]}
     assert {one.config.protocol for one in planned(["u2pl"]) if "oracle" not in one.rung} == {"ssl"}
 

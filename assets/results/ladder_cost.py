@@ -47,7 +47,7 @@ def main() -> None:
     once = dict(zip(places, (ms / ms[places.index(("ssl", "supervised"))]).tolist(), strict=True))
     runs = [
         {"ladder": protocol, "rung": name, "step": round(once[protocol, name], 2),
-         "training": round((once[protocol, rung.start] + once[protocol, name]) / 2, 2)}
+         "training": round((once[protocol, rung.start] + once[protocol, name] / rung.updates) / 2, 2)}
         for (protocol, name) in places if (rung := LADDERS[protocol][name]).start
     ]  # fmt: skip
     content = {

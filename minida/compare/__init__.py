@@ -1,7 +1,7 @@
 """The ladder: every method of the course under one protocol, over seeds, with intervals and costs.
 
 Fair means here: the same data, evaluation and student, and the same number of the final network's gradient steps
-(but MPL's student with feedback "meta" takes two updates a step, see minida.methods.meta). A first stage of `steps`
+(MPL's student with feedback "meta" takes two updates a step, so half as many steps). A first stage of `steps`
 (source-only, adversarial, supervised, …) gives the network that a second stage of `steps` goes on from; a rung is a
 second stage. Rungs without pseudo-labels are trained on in the same way: they are the controls. What a method needs
 beside that (teachers, discriminators, rounds) shows in its total time. The last network is judged, never the best

@@ -19,6 +19,7 @@ class Rung:
     control: str | None = None  # its gain is over this rung
     on_target: bool = False  # learns from labels of the evaluated domain, all of them
     rounds: int = 1  # of labelling; each takes its share of the steps
+    updates: int = 1  # of the student in one step: with two it takes half as many steps
 
 
 IT = {"strategy": "dars", "ratio": (0.5, 0.8), "strength": (0.5, 1.0), "rounds": 2}
@@ -45,7 +46,7 @@ UDA = {
     "dsc-centroids": Rung("DSC, then centroid sampling", "self-training", CENTROIDS, "dsc-1", "dsc"),
     "u2pl": Rung("DSC, then U2PL", "u2pl", {}, "dsc-1", "dsc"),
     "mpl-product": Rung("DSC + MPL, product", "mpl", PRODUCT, "dsc-1", "dsc"),
-    "mpl-meta": Rung("DSC + MPL, meta", "mpl", META, "dsc-1", "dsc"),
+    "mpl-meta": Rung("DSC + MPL, meta", "mpl", META, "dsc-1", "dsc", updates=2),
     "oracle": Rung("oracle", "supervised", start="oracle-1", on_target=True),
 }
 SSL = {
@@ -59,7 +60,7 @@ SSL = {
     "dars-it": Rung("DARS + IT", "self-training", IT, "supervised-1", "supervised", rounds=2),
     "centroids": Rung("centroid sampling", "self-training", CENTROIDS, "supervised-1", "supervised"),
     "u2pl": Rung("U2PL", "u2pl", {}, "supervised-1", "supervised"),
-    "mpl-meta": Rung("MPL, meta", "mpl", META, "supervised-1", "supervised"),
+    "mpl-meta": Rung("MPL, meta", "mpl", META, "supervised-1", "supervised", updates=2),
     "oracle": replace(UDA["oracle"], title="oracle: all labels"),
 }
 LADDERS = {"uda": UDA, "ssl": SSL}
@@ -80,5 +81,5 @@ def configuration(rung: Rung, protocol: str, preset: str, seed: int, settings: M
         data = {"protocol": "ssl", "source": target, "labeled": labeled}
     else:
         data = {"source": source, "target": target}
-    given |= {**data, **rung.options, "seed": seed, "steps": max(1, steps // rung.rounds)}
+    given |= {**data, **rung.options, "seed": seed, "steps": max(1, steps // (rung.rounds * rung.updates))}
     return configure(rung.method, preset, **given)

@@ -1,4 +1,4 @@
-"""Notebook 08: the interval of a mean, a verdict from pairs, what picking an epoch adds, rungs worth their time."""
+"""Notebook 08: the interval of a mean, a verdict from pairs, what picking an epoch adds, rungs worth their cost."""
 
 from collections.abc import Callable, Mapping
 
@@ -126,7 +126,7 @@ EXERCISES = {
             ([(30.0, 1.0), (30.0, 1.0)],),
         ],
         {
-            "more minutes are worse, not better": _front(lambda a, b: a[0] >= b[0] and a[1] >= b[1] and a != b),
+            "a higher cost is worse, not better": _front(lambda a, b: a[0] >= b[0] and a[1] >= b[1] and a != b),
             "a rung is beaten by one that is as good in one and better in the other, too": _front(
                 lambda a, b: a[0] > b[0] and a[1] < b[1]
             ),
