@@ -31,6 +31,8 @@ def plan() -> stored.Plan:
                 found.add(f"{preset}-mpl-{key}-{seed}", variant, ["mpl", *options, *game])
         if preset == "notebook":
             found.add(f"{preset}-eighth-mpl-{seed}", "meta", ["mpl", *eighth])
+            told = ["mpl", "--feedback", "none", *eighth]
+            found.add(f"{preset}-eighth-mpl-none-{seed}", "meta's two updates, no feedback", told)
     return found
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from minida import compare
+from minida.compare.report import alike
 from minida.config import CROPS
 from minida.viz.ladder import cost_figure
 from minida.viz.style import use_style
@@ -80,6 +81,8 @@ MPL = {  # variants of mpl.json, in the table's order
     "supervised": "supervised on the labelled part", "adversarial": "adversarial, DSC",
     "trained on": "the same, trained on as long (control)", "pseudo-labels": "pseudo-labels (MPT), no feedback",
     "product": "MPL, feedback: product", "meta": "MPL, feedback: meta",
+    "meta's two updates, no feedback": "MPL, two updates as with meta, no feedback",
+    "no feedback, no consistency": "MPL, two updates, no feedback, no consistency",
     "meta, no consistency": "MPL, meta, no consistency",
     "product, student from scratch": "MPL, product, student from scratch",
     "meta, student from scratch": "MPL, meta, student from scratch",
@@ -256,22 +259,23 @@ def read(name: str) -> dict:
 
 def against(runs: list[dict], controls: dict[str, str]) -> str:
     """Points of mIoU of each variant over its control, in pairs of equal seeds, under both protocols and presets."""
-    scores: dict[tuple[str, str, str], dict[int, float]] = {}
+    scores: dict[tuple[str, str, str], dict[int, dict]] = {}
     for run in runs:
-        scores.setdefault((run["protocol"], run["preset"], run["variant"]), {})[run["seed"]] = 100 * run["miou"]
+        scores.setdefault((run["protocol"], run["preset"], run["variant"]), {})[run["seed"]] = run
     found = []
     for protocol, _ in LABELS:
         for title, preset in (("ResNet-18", "cpu"), ("slim", "notebook")):
             said = []
             for variant, control in controls.items():
                 mine, other = (scores.get((protocol, preset, name), {}) for name in (variant, control))
-                gains = [mine[seed] - other[seed] for seed in sorted(mine.keys() & other.keys())]
+                pairs = [(mine[seed], other[seed]) for seed in sorted(mine.keys() & other.keys())]
+                gains = [100 * (run["miou"] - beside["miou"]) for run, beside in pairs if alike(run, beside)]
                 if gains:
                     deviation = f" ± {np.std(gains, ddof=1):.1f}" if len(gains) > 1 else ""
                     said.append(f"{variant} {round(np.mean(gains), 1) + 0.0:+.1f}{deviation}")  # no -0.0
             if said:
                 found.append(f"{protocol}, {title}: {', '.join(said)}")
-    return f"mIoU against the control, in pairs of equal seeds: {'; '.join(found)}."
+    return f"mIoU against the control, in pairs of equal seeds on one machine: {'; '.join(found)}."
 
 
 def costs(protocol: str) -> dict[str, float]:
