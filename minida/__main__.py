@@ -179,6 +179,39 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     return {"out": str(options.out), "files": [str(file) for file in files], "runs": records}
 
 
+def assignment(options: argparse.Namespace) -> dict[str, Any]:
+    """Release, check or grade an assignment, or write its feedback."""
+    from minida import classroom  # with Jupyter's packages
+
+    source, limits = options.source or classroom.SOURCE, classroom.Limits(cell=options.seconds)
+    if options.task == "check":
+        marks = classroom.check(options.name, limits)
+        if not options.json:
+            print(*(f"{mark.grade_id:24}{mark.message or 'passes the visible tests'}" for mark in marks), sep="\n")
+        return {"marks": [dataclasses.asdict(mark) for mark in marks]}
+    if options.task == "release":
+        file = classroom.release(options.name, options.out or "build/release", source)
+        if not options.json:
+            print(f"written: {file}")
+        return {"file": str(file)}
+    out = options.out or f"build/marks/{options.name}"
+    if options.task == "feedback":
+        files = list(classroom.feedback(out))
+        if not options.json:
+            print(*(f"written: {file}" for file in files), sep="\n")
+        return {"files": [str(file) for file in files]}
+    if not options.submissions:
+        raise ValueError("grade needs --submissions DIR")
+    if not options.json:
+        print(classroom.isolation())
+    marks = classroom.grade_all(options.name, options.submissions, out, source, limits, not options.json)
+    if not options.json:
+        for student, theirs in marks.items():
+            print(f"{student:24}{sum(mark.points or 0 for mark in theirs)} of {sum(mark.most for mark in theirs)}")
+        print(f"written: {out}/{classroom.TABLE}")
+    return {"out": out, "marks": {who: [dataclasses.asdict(mark) for mark in some] for who, some in marks.items()}}
+
+
 def info(options: argparse.Namespace) -> dict[str, Any]:
     """Say what is installed and, with --data, all that is wrong with a data set."""
     device = resolve_device("auto")
@@ -272,6 +305,16 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--known", nargs="+", default=[], metavar="PATH", help="results files and folders of run folders")
     sub.add_argument("--out", default="runs/ladder", metavar="DIR", help="default: runs/ladder")
     sub.add_argument("--plan", action="store_true", help="say what would be trained, and train nothing")
+
+    sub = verb(assignment, "minida assignment grade 03-pseudo-labels --submissions handed-in --out marks")
+    sub.add_argument(
+        "task", choices=("release", "check", "grade", "feedback"), help="release and grade are a teacher's"
+    )
+    sub.add_argument("name", metavar="NAME|FILE", help="an assignment; for check, the notebook to look at")
+    sub.add_argument("--source", metavar="DIR", help="the assignments' sources; default: this project's")
+    sub.add_argument("--submissions", metavar="DIR", help="DIR/STUDENT/NAME/NAME.ipynb or DIR/STUDENT.ipynb")
+    sub.add_argument("--out", metavar="DIR", help="default: build/release, or build/marks/NAME")
+    sub.add_argument("--seconds", type=int, default=60, help="of one cell or one answer; default: 60")
 
     sub = verb(info, "minida info --data camvid:DIR")
     sub.add_argument("--data", metavar="SPEC")
