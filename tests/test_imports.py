@@ -18,7 +18,7 @@ LAYERS = (  # a module may import its own layer and those above it in this list
     ("evaluation", "runs", "schedule", "storage", "trainer"),
     ("viz", "export", "latency", "inference"),
     ("options",),
-    ("teach", "compare"),
+    ("teach", "compare", "classroom"),
     ("__main__",),
 )
 LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
@@ -62,12 +62,13 @@ def test_file(path):
 def test_sizes():
     # Three caps: the painter is frozen; the core is what a reader of the methods reads; around it are pictures,
     # widgets, teaching, export and the command line. The design's 3,000 and 4,500 lines were full before labelling;
-    # U2PL and Meta Pseudo Labels took 800 more of the core, comparing them all took 700 around it.
+    # U2PL and Meta Pseudo Labels took 800 more of the core, comparing them all took 700 around it, and the
+    # classroom 900.
     painter = [path for path in FILES if "minicity" in path.parts]
     core = [path for path in FILES if path not in painter and LEVEL.get(unit(path), 0) <= CORE]
     assert lines(painter) <= 1150
     assert lines(core) <= 5200, "core: everything down to the trainer"
-    assert lines(FILES) - lines(core) - lines(painter) <= 3800
+    assert lines(FILES) - lines(core) - lines(painter) <= 4700
 
 
 IMPORT = """
