@@ -1,5 +1,6 @@
 """Every assignment: its solution has full marks, untouched none, and each wrong answer loses at its own exercise."""
 
+import ast
 import importlib.util
 import json
 import re
@@ -68,8 +69,8 @@ def test_the_form(name):
     assert f"minida assignment check {name}.ipynb" in first
     for cell in tests:
         assert "### BEGIN HIDDEN TESTS" in cell.source, f"{about(cell)['grade_id']} hides nothing"
-        asserts = re.findall(r"^\s*assert .*$", cell.source, re.M)
-        assert all(re.search(r', f?"[^"]{8,}"$', line) for line in asserts), "an assertion names the likely mistake"
+        asserts = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Assert)]
+        assert all(node.msg is not None for node in asserts), "an assertion names the likely mistake"
     exercises = {about(cell)["grade_id"] for cell in notebook.cells if is_answer(cell) and not is_written(cell)}
     assert {f"{exercise}-test" for exercise in exercises} == {about(cell)["grade_id"] for cell in tests}
     assert set(mutants(name)) == exercises and all(len(wrong) >= 3 for wrong in mutants(name).values())
