@@ -7,6 +7,7 @@ table of marks and a page for each student. Whatever a submission is or does cos
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = ["Limits", "Mark", "check", "feedback", "grade", "grade_all", "isolati
 SOURCE = Path(__file__).resolve().parents[2] / "notebooks" / "assignments" / "source"
 LARGEST = 20 * 2**20  # bytes of a submission
 MARKS, TABLE = "marks.json", "grades.csv"
+NUMBER = re.compile(r"\d+(\.\d*)?")
 FORMULA = ("=", "+", "-", "@")  # what a spreadsheet takes for the beginning of one
 
 
@@ -128,13 +130,22 @@ def _graded(notebook: Any, content: Any, limits: Limits | None) -> list[Mark]:
 
 
 def _by_hand(path: Path, name: str) -> Mapping[tuple[str, str], str]:
-    """(student, column) -> what a person wrote there."""
+    """(student, column) -> points, as a person may have written them. Raises: ValueError naming what is no number."""
     if not path.exists():
         return {}
-    rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
-    if rows and rows[0].get("assignment") != name:
-        raise ValueError(f"{path}: holds the marks of {rows[0].get('assignment')!r}; choose another --out for {name}")
-    return {(_bare(row["student"]), key): text for row in rows for key, text in row.items() if key and text}
+    rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
+    if rows and "assignment" not in rows[0]:
+        raise ValueError(f"{path}: no table of marks; save it with commas between its columns, and their names kept")
+    if rows and rows[0]["assignment"] != name:
+        raise ValueError(f"{path}: holds the marks of {rows[0]['assignment']!r}; choose another --out for {name}")
+    points = {}
+    for row in rows:
+        for key in row.keys() - {"student", "assignment", "total", "of", None}:
+            if text := (row[key] or "").strip():
+                if not NUMBER.fullmatch(text):
+                    raise ValueError(f"{path}: {row['student']}, {key}: {text!r} is no number of points, such as 3.5")
+                points[_bare(row["student"]), key] = text
+    return points
 
 
 def _table(name: str, marks: Mapping[str, Sequence[Mark]], by_hand: Mapping[tuple[str, str], str]) -> str:
@@ -145,7 +156,7 @@ def _table(name: str, marks: Mapping[str, Sequence[Mark]], by_hand: Mapping[tupl
     writer.writerow(["student", "assignment", *columns, "total", "of"])
     for student, theirs in marks.items():
         cells = [by_hand.get((student, m.grade_id), "") if m.points is None else m.points for m in theirs]
-        total = sum(float(cell) for cell in cells if str(cell).replace(".", "", 1).isdigit())
+        total = sum(float(cell) for cell in cells if cell != "")
         writer.writerow([_plain(student), name, *cells, f"{total:g}", sum(mark.most for mark in theirs)])
     return text.getvalue()
 

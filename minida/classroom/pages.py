@@ -36,7 +36,7 @@ def page(assignment: str, student: str, marks: Sequence[Mark], by_hand: Mapping[
         points, words = mark.points, mark.message
         if points is None:
             text = by_hand.get((student, mark.grade_id), "")
-            points = float(text) if text.replace(".", "", 1).isdigit() else None
+            points = float(text) if text else None
             words, waiting = ("marked by hand", waiting) if points is not None else ("not marked yet", True)
         elif points == mark.most:
             words = "right"

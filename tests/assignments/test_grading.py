@@ -129,7 +129,14 @@ def test_points_given_by_hand_stay(tmp_path, folder, source):
     row = next(csv.DictReader(table.open()))
     assert (row["words"], row["total"]) == ("1.5", "8.5") and row["student"] == "'=ann", "no formula in a spreadsheet"
     (page,) = classroom.feedback(tmp_path / "out")
-    assert "<strong>8.5</strong> of 9 points</p>" in page.read_text().replace("points</p>", "points</p>")
+    assert "<strong>8.5</strong> of 9 points</p>" in page.read_text()
+    right = table.read_text()
+    table.write_text(right.replace("1.5", '"1,5"'))
+    with pytest.raises(ValueError, match=r"grades.csv: '=ann, words: '1,5' is no number of points, such as 3.5"):
+        list(classroom.feedback(tmp_path / "out"))
+    table.write_text(right.replace(",", ";"))
+    with pytest.raises(ValueError, match="no table of marks; save it with commas"):
+        classroom.grade_all(*again, progress=False)
     with pytest.raises(ValueError, match="no submissions; expected"):
         classroom.grade_all("small", tmp_path / "nobody", tmp_path / "out", folder, LIMITS)
 
