@@ -21,15 +21,17 @@ STRATEGIES = {
 }  # fmt: skip
 
 
-def make_strategy(name: str, only: frozenset[str] = frozenset(), **given: Any) -> LabelingStrategy:
-    """A strategy of STRATEGIES, or of a file: "my_file.py:MyStrategy".
+def make_strategy(
+    name: str | type[LabelingStrategy], only: frozenset[str] = frozenset(), **given: Any
+) -> LabelingStrategy:
+    """A strategy of STRATEGIES, of a file ("my_file.py:MyStrategy"), or of a class at hand.
 
     `given` is whatever a strategy may ask for (num_classes, class_frequency, ratio, cap, seed, temperature, …); each
     takes what its constructor names, and seed and temperature where it passes `**options` on. What is in `only` was
     asked for by a person, so it has to be taken. Raises: ValueError for an unknown name, a file without such a class,
     a constructor that wants something else.
     """
-    kind = STRATEGIES.get(name) or _from_file(name)
+    kind = name if isinstance(name, type) else STRATEGIES.get(name) or _from_file(name)
     parameters = inspect.signature(kind).parameters
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     asked = {*parameters, "seed", "temperature"} if open_ended else {*parameters}

@@ -8,17 +8,20 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
 
 from minida.types import IGNORE, PALETTE
-from minida.viz.views import VOID, colorize, outline, to_labels, to_rgb
+from minida.viz.views import VOID, colorize, outline, to_array, to_labels, to_rgb
 
 VIEWS = {  # and what their colours mean
     "image": "What the network sees.",
     "truth": "The true classes; nearly black where nobody knows. They judge; no strategy sees them.",
     "prediction": "The most probable class of every pixel, before a strategy chooses.",
+    "confidence": "Bright: sure. Dark: unsure, as the strategy measures it.",
     "believed": "In its class's colour: believed. Pale: not believed.",
     "right or wrong": "Blue: believed and right. Orange with stripes: believed and wrong. Pale: not believed.",
+    "difference": "Believed here and not on the other side: blue if right, striped orange if wrong. Pale: the rest.",
 }
 RIGHT, WRONG, STRIPE = (0, 114, 178), (213, 94, 0), (90, 30, 0)  # blue; vermillion with dark stripes
 _INK, _QUIET = (34, 34, 34), (107, 107, 107)
@@ -53,10 +56,40 @@ def verdict_map(image, pseudo, truth) -> np.ndarray:
     return picture
 
 
-def label_view(view: str, image, truth, predictions, pseudo, palette: np.ndarray = PALETTE) -> np.ndarray:
-    """One of VIEWS, each pixel repeated so often that the picture is about 960 wide; never made smaller."""
+def sure_map(sureness) -> np.ndarray:
+    """(H, W) in [0, 1] -> a map from dark blue to yellow that every colour vision reads as dark to bright."""
+    return _cividis()[(np.clip(to_array(sureness), 0, 1) * 255).astype(np.uint8)]
+
+
+@lru_cache
+def _cividis() -> np.ndarray:
+    return (colormaps["cividis"](np.arange(256))[:, :3] * 255).astype(np.uint8)
+
+
+def crosshair(picture: np.ndarray, row: float, column: float) -> np.ndarray:
+    """A copy with lines, white with dark edges, that end shortly before a place: it lies at shares of the sides."""
+    canvas = Image.fromarray(picture)
+    draw, (y, x) = ImageDraw.Draw(canvas), (row * picture.shape[0], column * picture.shape[1])
+    for width, colour in ((7, (20, 20, 20)), (3, (255, 255, 255))):
+        for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+            draw.line((x + 9 * dx, y + 9 * dy, x + 36 * dx, y + 36 * dy), colour, width)
+    return np.asarray(canvas)
+
+
+def label_view(
+    view: str, image, truth, predictions, pseudo, palette: np.ndarray = PALETTE, *, sureness=None, other=None
+) -> np.ndarray:
+    """One of VIEWS, each pixel repeated so often that the picture is about 960 wide; never made smaller.
+
+    `sureness` (H, W) in [0, 1] is needed for "confidence", `other` pseudo-labels for "difference".
+    """
     if view == "image":
         picture = to_rgb(image)
+    elif view == "confidence":
+        picture = sure_map(sureness)
+    elif view == "difference":
+        pseudo = to_labels(pseudo)
+        picture = verdict_map(image, np.where(pseudo == to_labels(other), IGNORE, pseudo), truth)
     elif view == "believed":
         picture = believed_map(image, pseudo, palette)
     elif view == "right or wrong":
@@ -78,6 +111,15 @@ def quality_bars(names: Sequence[str], palette: np.ndarray, coverage, accuracy) 
     """
     columns = (Bars("coverage", coverage, _QUIET), Bars("accuracy", accuracy, RIGHT, striped=True))
     return bars(names, [(255, 255, 255), *palette], columns)
+
+
+def share_bars(names: Sequence[str], palette: np.ndarray, shares, prior) -> np.ndarray:
+    """Classes' shares of the pseudo-labels beside those of the labelled data, (C,) each: (46 + 36 C, 960, 3) uint8.
+
+    Both columns begin at a thousandth, on a logarithmic scale: rare classes are what this picture is about.
+    """
+    columns = (Bars("of its labels", shares, RIGHT, least=1e-3), Bars("of the labelled set", prior, _QUIET, least=1e-3))
+    return bars(names, palette, columns)
 
 
 class Bars(NamedTuple):
@@ -116,6 +158,8 @@ def bars(names: Sequence[str], swatches: Sequence, columns: tuple[Bars, Bars]) -
 
 
 def _percent(share: float) -> str:
+    if 0 < share < 0.00005:
+        return "< 0.01%"
     return f"{share:.2%}" if 0 < share < 0.0095 else f"{share:.1%}"
 
 

@@ -13,8 +13,8 @@ model.head.weight.data *= 1200  # an untrained one is as unsure everywhere
 explorer = LabelExplorer(model, minida.data.MiniCity("real", "val", n=5), [1] * 19)
 explorer"""
 IMAGES = ".widget-image img, img.widget-image"  # left picture, its bars, right picture, its bars
-LEFT, RIGHT, VIEW = range(3)  # groups of buttons
-IMAGE, RATIO, CAP, ALPHA0, TEMPERATURE = range(5)  # sliders, and the typed boxes beside them
+LEFT, RIGHT, VIEW, BARS = range(4)  # groups of buttons
+IMAGE, RATIO, CAP, ALPHA0, TEMPERATURE, ROW, COLUMN = range(7)  # sliders, and the typed boxes beside them
 
 
 def changes(page, act, words: str, pictures: tuple[int, ...]) -> None:
@@ -50,7 +50,7 @@ def test_every_control_by_keyboard(open_notebook, screenshots):
     page = open_notebook("labels", CELL)
     page.wait_for_function("query => document.querySelectorAll(query).length === 4", arg=IMAGES, timeout=60_000)
     changes(page, lambda: push(page, IMAGE), "Image 1 of 0 to 4, right or wrong", (0, 2))
-    for view in ("image", "truth", "prediction", "believed", "right or wrong"):
+    for view in ("image", "truth", "prediction", "confidence", "believed", "difference", "right or wrong"):
         changes(page, lambda view=view: press(page, VIEW, view), f"Image 1 of 0 to 4, {view}", (0, 2))
     changes(page, lambda: push(page, RATIO), "ST: the surest", (0, 1, 2, 3))
     changes(page, lambda: type_in(page, RATIO, "0.5"), "5 images: 50.0% believed", (0, 1, 2, 3))
@@ -62,4 +62,38 @@ def test_every_control_by_keyboard(open_notebook, screenshots):
     changes(page, lambda: push(page, ALPHA0), "Entropy: all but", (2, 3))
     changes(page, lambda: type_in(page, ALPHA0, "1"), "It believes nothing.", (2, 3))
     off = page.evaluate("() => [...document.querySelectorAll('.widget-text input')].map(box => box.disabled)")
-    assert off == [False, True, False, False, False], "neither MPT nor Entropy reads the ratio"
+    assert off == [False, True] + 5 * [False], "neither MPT nor Entropy reads the ratio"
+    changes(page, lambda: press(page, BARS, "shares"), "to the prior", (1, 3))
+    assert not page.locator(".noUi-handle").nth(ROW).is_visible()
+    page.locator(".widget-checkbox input").focus()
+    changes(page, lambda: page.keyboard.press("Space"), "Row 48, column 96:", (0, 2))
+    changes(page, lambda: push(page, ROW), "Row 49, column 96:", (0, 2))
+    changes(page, lambda: type_in(page, COLUMN, "40"), "Row 49, column 40:", (0, 2))
+    page.screenshot(path=screenshots / "label-explorer-cursor.png")
+    line = page.locator(".widget-html code").inner_text()
+    assert line.startswith("explorer.show(number=1, left='mpt', right='entropy'") and "column=40" in line
+    page.locator("button:text-is('Save picture')").focus()
+    page.keyboard.press("Enter")
+    page.locator("text=Written: label-explorer-1.png").wait_for(timeout=20_000)
+
+
+def test_a_slider_is_followed_at_once(open_notebook, capsys):
+    """From the key to the new picture on the screen, at 256x512, in the browser."""
+    page = open_notebook("quick", CELL.replace("n=5", "size=(256, 512), n=5"))
+    page.wait_for_function("query => document.querySelectorAll(query).length === 4", arg=IMAGES, timeout=60_000)
+    script = """async query => {
+      const image = document.querySelector(query), times = [];
+      for (let n = 0; n < 21; n += 1) {
+        const drawn = new Promise(done => image.addEventListener('load', done, {once: true}));
+        const start = performance.now();
+        document.querySelectorAll('.noUi-handle')[1].dispatchEvent(
+          new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true, cancelable: true}));
+        await drawn; await new Promise(requestAnimationFrame);
+        times.push(performance.now() - start);
+      }
+      return times.slice(1).sort((a, b) => a - b); }"""
+    times = page.evaluate(script, IMAGES)
+    median, worst = times[len(times) // 2], times[-1]
+    with capsys.disabled():
+        print(f"\nlabel explorer, 256x512: slider to picture {median:.0f} ms (median of 20), {worst:.0f} ms (worst)")
+    assert median < 400, "0.1 s on an idle machine"

@@ -11,9 +11,12 @@ from minida.viz.label_views import (
     VIEWS,
     WRONG,
     believed_map,
+    crosshair,
     label_view,
     pale,
     quality_bars,
+    share_bars,
+    sure_map,
     verdict_map,
 )
 from minida.viz.views import VOID, colorize, outline
@@ -64,15 +67,20 @@ def test_verdict_tells_right_wrong_unknown_and_not_believed_apart(image):
 def test_each_view_shows_its_own(view, image):
     truth, predictions, pseudo = (np.full(SIZE, c) for c in (MAN, CAR, CAR))
     truth[:5], predictions[:7], pseudo[:9] = 0, 1, IGNORE
-    palette = PALETTE[::-1].copy()
+    palette, sureness, other = PALETTE[::-1].copy(), np.linspace(0, 1, truth.size).reshape(SIZE), pseudo.copy()
+    other[:15] = IGNORE
+    only = np.where(other == IGNORE, pseudo, IGNORE)
     expected = {
         "image": image,
         "truth": outline(colorize(truth, palette), truth),
         "prediction": outline(colorize(predictions, palette), predictions),
         "believed": believed_map(image, pseudo, palette),
         "right or wrong": verdict_map(image, pseudo, truth),
+        "confidence": sure_map(sureness),
+        "difference": verdict_map(image, only, truth),
     }[view]
-    picture = label_view(view, torch.from_numpy(image).permute(2, 0, 1), truth, predictions, pseudo, palette)
+    tensor, more = torch.from_numpy(image).permute(2, 0, 1), {"sureness": sureness, "other": other}
+    picture = label_view(view, tensor, truth, predictions, pseudo, palette, **more)
     assert picture.shape == (480, 960, 3), "twenty times"
     assert (picture[::20, ::20] == expected).all() and (picture[19::20, 19::20] == expected).all()
 
@@ -81,6 +89,32 @@ def test_each_view_shows_its_own(view, image):
 def test_pixels_are_repeated_whole_and_never_left_out(width, shown):
     view = label_view("image", np.zeros((2, width, 3), np.uint8), *[np.zeros((2, width))] * 3)
     assert view.shape[1] == shown and view.shape[0] * width == 2 * shown
+
+
+def test_sure_pixels_are_bright():
+    picture = sure_map(np.linspace(-0.1, 1.1, 13)[None])[0].astype(int)
+    weights = picture @ (0.2126, 0.7152, 0.0722)
+    assert (np.diff(weights)[1:-1] > 0).all() and weights[-1] > weights[0] + 150, "brightness tells, not colour"
+    assert (picture[:2] == picture[0]).all(), "below 0 is 0"
+
+
+def test_the_crosshair_leaves_its_place_free():
+    grey = np.full((100, 200, 3), 120, np.uint8)
+    picture = crosshair(grey, 0.5, 0.25)
+    changed = (picture != grey).any(2)
+    rows, columns = changed.nonzero()
+    assert abs(rows.mean() - 50) < 1 and abs(columns.mean() - 50) < 1, "around row 50, column 50"
+    assert not changed[45:56, 45:56].any() and changed.sum() > 400 and (grey == 120).all()
+    assert {tuple(colour) for colour in picture[changed].tolist()} == {(20, 20, 20), (255, 255, 255)}
+
+
+def test_shares_have_a_logarithmic_scale():
+    picture = share_bars(
+        ("road", "car", "train"), PALETTE[[0, CAR, 16]], np.array([1, 0.1, 0]), np.array([0.01, 1e-9, 1])
+    )
+    rows = [picture[46 + 36 * row + 18] for row in range(3)]
+    assert [(row == RIGHT).all(1).sum() for row in rows] == [240, 160, 0]
+    assert [(row == (107, 107, 107)).all(1)[600:840].sum() for row in rows] == [80, 0, 240]
 
 
 def test_bars_are_as_long_as_the_shares():

@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 
 from minida.data import MiniCity, SegmentationDataset, normalise
-from minida.labeling import STRATEGIES, make_strategy
+from minida.labeling import STRATEGIES, LabelingStrategy, Thresholds, confidence, make_strategy
 from minida.metrics import PseudoLabelQuality
 from minida.models import BiSeNet
 from minida.types import IGNORE
 from minida.viz.label_judge import OPTIONS, LabelJudge
-from minida.viz.label_views import VIEWS, label_view
+from minida.viz.label_views import VIEWS, believed_map, label_view, share_bars, verdict_map
 from minida.viz.label_widget import RULES, LabelExplorer
 
 SIZE, COUNT = (48, 96), 4
@@ -124,7 +124,7 @@ def test_every_control_changes_what_it_should_and_nothing_else(explorer):
     left, right = {0, 2, 4}, {1, 3, 5}  # pictures, bars, words
     for control, value, changed in (
         (explorer.sliders["ratio"], 0.6, left | right), (explorer.number, 2, {0, 1, 4, 5}),
-            *((explorer.view, view, {0, 1}) for view in VIEWS),
+            *((explorer.view, view, {0, 1}) for view in (*VIEWS, "right or wrong")),
         (explorer.sliders["ratio"], 0.4, left | right), (explorer.sliders["temperature"], 2.0, left | right),
         (explorer.sliders["cap"], 0.7, set()), (explorer.left, "mpt", left), (explorer.sliders["cap"], 0.2, left),
         (explorer.sliders["ratio"], 0.3, right), (explorer.right, "entropy", right), (explorer.right, "da", right),
@@ -175,6 +175,167 @@ def test_slider_and_typed_box_are_one_and_unread_dials_are_off(explorer):
         explorer.left.value, explorer.right.value = left, right
         for name, row in explorer.dials.items():
             assert {part.disabled for part in row.children} == {name not in on | {"temperature"}}
+
+
+class Mine(LabelingStrategy):
+    """The surest `cap` of each class.
+
+    More words.
+    """
+
+    def __init__(self, num_classes, cap=0.5, **options):
+        super().__init__(num_classes, **options)
+        self.cap = cap
+
+    def rule(self, seen, progress):
+        limit, _ = seen.limit(self.cap * seen.total)
+        return Thresholds(confidence(limit), np.ones(self.num_classes))
+
+
+class Stubborn(Mine):
+    """Believes only what lies in the left half."""
+
+    def label(self, probs, ids=None):
+        assert probs.shape[1] == 19, "a strategy that looks for itself gets the probabilities"
+        labels = super().label(probs, ids)
+        labels[..., labels.shape[-1] // 2 :] = IGNORE
+        return labels
+
+
+@pytest.mark.parametrize("kind", [Mine, Stubborn])
+def test_a_strategy_of_ones_own(model, kind):
+    explorer = LabelExplorer(model, Streets(), PRIOR, COUNT, {"Mine": kind})
+    explorer.show(left="Mine", right="cbst", cap=0.3, ratio=0.3, temperature=1.5)
+    assert f"<b>Mine: {'The surest' if kind is Mine else 'Believes only'}" in explorer.words[0].value
+    assert not explorer.sliders["cap"].disabled, "the option that its constructor names"
+    same = explorer.judge.labels(explorer.choice("cbst"), 2).clone()
+    if kind is Stubborn:
+        same[:, SIZE[1] // 2 :] = IGNORE
+    assert (explorer.judge.labels(explorer.choice("Mine"), 2) == same).all()
+    assert (same != IGNORE).any()
+
+
+def test_networks_side_by_side_with_their_labels(model):
+    other = network()
+    with torch.no_grad():
+        other.head.weight *= -1
+    explorer = LabelExplorer({"teacher": model, "student": other}, Streets(), PRIOR, COUNT)
+    alone = LabelExplorer(other, Streets(), PRIOR, COUNT)
+    assert "Network" in [part.description for part in explorer.children[1:2]]
+    before = explorer.pictures[0].value, explorer.bars[0].value
+    explorer.network.value = "student"
+    assert explorer.pictures[0].value == alone.pictures[0].value != before[0]
+    assert explorer.bars[0].value == alone.bars[0].value != before[1]
+    assert explorer.settings()["network"] == "student" and "network" not in alone.settings()
+
+
+def test_confidence_and_difference(explorer):
+    explorer.show(number=1, left="st", right="entropy", view="confidence")
+    judge = explorer.judge
+    probs = judge.probs[1]
+    for name, sure in (("st", probs.amax(0)), ("entropy", 1 - torch.special.entr(probs).sum(0) / np.log(19))):
+        assert np.allclose(judge.sureness(explorer.choice(name), 1), sure, atol=1e-6)
+    bright = [shown(picture).astype(int).sum(2) for picture in explorer.pictures]
+    assert np.corrcoef(bright[0].flat, probs.amax(0).numpy().repeat(10, 0).repeat(10, 1).flat)[0, 1] > 0.9
+    explorer.show(view="difference", left="cbst", right="st")
+    left, right = (judge.labels(explorer.choice(name), 1).numpy() for name in ("cbst", "st"))
+    for picture, ours, theirs in ((explorer.pictures[0], left, right), (explorer.pictures[1], right, left)):
+        only = np.where((ours != IGNORE) & (theirs == IGNORE), ours, IGNORE)
+        assert (only != IGNORE).any()
+        expected = verdict_map(judge.images[1], only, judge.truth[1]).repeat(10, 0).repeat(10, 1)
+        assert abs(shown(picture).astype(int) - expected).mean() < 3
+
+
+def test_the_cursor_says_why(explorer):
+    explorer.show(number=2, left="cbst", right="dars", ratio=0.4)
+    plain = [picture.value for picture in explorer.pictures]
+    assert all(words.value == "" for words in explorer.pixel_words)
+    assert explorer.place_row.layout.display == "none"
+    explorer.show(cursor=True)
+    assert explorer.place_row.layout.display is None
+    assert all(picture.value != old for picture, old in zip(explorer.pictures, plain, strict=True)), "a crosshair"
+    names, judge, verdicts = explorer.table.names, explorer.judge, set()
+    for side, name in enumerate(("cbst", "dars")):
+        strategy = make_strategy(name, num_classes=19, class_frequency=PRIOR, ratio=0.4)
+        strategy.observe(judge.probs)
+        limit, keep = strategy.fit()
+        labels, (sure, predicted) = strategy.label(judge.probs, judge.ids)[2], judge.probs[2].max(0)
+        drawn = (sure >= limit[predicted]) & (labels == IGNORE)
+        for row, column in [(3, 5), *drawn.nonzero()[:2].tolist(), *((r, c) for r in (6, 40) for c in range(0, 96, 7))]:
+            explorer.show(row=row, column=column)
+            guess, p, threshold = predicted[row, column], sure[row, column], limit[predicted[row, column]]
+            if labels[row, column] != IGNORE:
+                verdict = "Believed."
+            else:
+                verdict = "Left out by the draw" if p >= threshold else "Not believed."
+            verdicts.add(verdict)
+            words, true = explorer.pixel_words[side].value, judge.truth[2, row, column]
+            believed = f"believed from {threshold:.4f}" if threshold < 2 else "never believed"
+            assert f"Row {row}, column {column}: {names[guess]}, confidence {p:.4f}; {names[guess]} is {believed}. "\
+                f"{verdict}" in words  # fmt: skip
+            assert f"True: {'nobody knows' if true == IGNORE else names[true]}." in words
+            assert "by the draw" not in words or f"keeps {keep[guess]:.0%}." in words
+    assert verdicts == {"Believed.", "Left out by the draw", "Not believed."}
+    explorer.show(left="entropy")
+    entropy = torch.special.entr(judge.probs[2, :, row, column]).sum()
+    assert f"entropy {entropy:.4f} nats" in explorer.pixel_words[0].value
+    assert "believed below" in explorer.pixel_words[0].value
+
+
+def test_shares_beside_the_prior(explorer):
+    explorer.show(left="cbst", ratio=0.3)
+    before = [bars.value for bars in explorer.bars]
+    explorer.kind.value = "shares"
+    assert all(bars.value != old for bars, old in zip(explorer.bars, before, strict=True))
+    quality, prior = explorer.judge.quality(explorer.choice("cbst")), PRIOR / PRIOR.sum()
+    expected = share_bars(explorer.table.names, explorer.table.palette, quality.shares(), prior)
+    assert np.array_equal(explorer.bars_of(explorer.choice("cbst")), expected)
+    assert f"to the prior {quality.kl(prior):.3f}." in explorer.words[0].value
+    assert "labelled set" in explorer.note.value
+
+
+def test_settings_are_a_line_of_code(explorer, model):
+    explorer.show(number=3, left="mpt", right="entropy", view="believed", bars="shares", cap=0.4, temperature=2.0)
+    assert explorer.settings() == {
+        **{"number": 3, "left": "mpt", "right": "entropy", "view": "believed", "bars": "shares"},
+        **{"cap": 0.4, "alpha0": 0.2, "temperature": 2.0},
+    }
+    explorer.show(cursor=True, row=7)
+    line = explorer.code.value.split("<code>")[1].split("</code>")[0].replace("&#x27;", "'")
+    other = LabelExplorer(model, Streets(), PRIOR, COUNT)
+    exec(line, {"explorer": other})
+    assert other.settings() == explorer.settings() and other.settings()["row"] == 7
+    for attribute in ("pictures", "bars", "words", "pixel_words"):
+        theirs, ours = (getattr(one, attribute) for one in (other, explorer))
+        assert [part.value for part in theirs] == [part.value for part in ours], attribute
+    for wrong, words in (
+        ({"colour": 1}, "no control 'colour'; choose among number, network, left"),
+        ({"left": "sst"}, "left cannot be 'sst'"),
+        ({"number": 99}, "number cannot be 99; it goes to 3 at most"),
+        ({"ratio": "much"}, "ratio cannot be 'much'"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            explorer.show(**wrong)
+
+
+def test_show_draws_once(explorer, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(explorer, "describe", lambda name, n: drawn.append(name) or "")
+    explorer.show(number=1, view="truth", ratio=0.5)
+    assert drawn == ["st", "dars"]
+
+
+def test_the_picture_is_saved(explorer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    explorer.show(number=1, view="believed")
+    (button,) = (part for part in explorer.children[-1].children if part.description == "Save picture")
+    button.click()
+    with Image.open(tmp_path / "label-explorer-1.png") as picture:
+        assert picture.width == 1350
+    assert "Written: label-explorer-1.png" in explorer.saved.value and list(tmp_path.iterdir()).__len__() == 1
+    judge = explorer.judge
+    believed = believed_map(judge.images[1], judge.labels(explorer.choice("st"), 1)).repeat(10, 0).repeat(10, 1)
+    assert np.array_equal(explorer.static().axes[2].images[0].get_array(), believed), "the view that is shown"
 
 
 def test_a_strategy_that_believes_nothing_says_so(explorer):
