@@ -104,7 +104,7 @@ class LabelExplorer(widgets.VBox):
         told = {"options": titles, "tooltips": [words for _, words in self.rules.values()]}
         self.left = _buttons("Left", "st", **told)
         self.right = _buttons("Right", "dars", **told)
-        self.view = _buttons("View", "right or wrong", options=list(VIEWS), tooltips=list(VIEWS.values()))
+        self.view = _buttons("View", "right or wrong", "max-content", options=list(VIEWS), tooltips=list(VIEWS.values()))
         self.kind = _buttons("Bars", "quality", options=list(BARS), tooltips=list(BARS.values()))
         self.network = _buttons("Network", networks[0], options=list(networks))
         self.cursor = widgets.Checkbox(description="Point at a pixel", indent=False, layout={"margin": "3px 2px"})
@@ -264,9 +264,9 @@ class LabelExplorer(widgets.VBox):
         return file
 
 
-def _buttons(description: str, value: str, **options) -> widgets.ToggleButtons:
+def _buttons(description: str, value: str, width: str = "7.6em", **options) -> widgets.ToggleButtons:
     look = {"display": "flex", "margin": "3px 2px"}
-    style = {"description_width": "5em", "button_width": "7.6em"}
+    style = {"description_width": "5em", "button_width": width}
     return widgets.ToggleButtons(value=value, description=description, layout=look, style=style, **options)
 
 
