@@ -1,6 +1,6 @@
-"""What tests/test_kills.py runs: `python killed.py FOLDER KILLS`. One training, killed at random moments and resumed.
+"""What tests/test_kills.py runs: `python killed.py FOLDER KILLS METHOD`. One training, killed at random, resumed.
 
-A fork a start: importing torch twenty times would be most of the time. The first quarter of the kills comes while
+A fork a start: importing torch each time would be most of the time. The first quarter of the kills comes while
 MiniCity's cache is painted, the others during the training. Prints one JSON object.
 """
 
@@ -19,17 +19,29 @@ import torch
 import minida.trainer
 
 minida.trainer.CHECKPOINT_SECONDS = 0  # a checkpoint after every step, so that kills meet its writing
-STEPS = 60
-OPTIONS = {"source": "minicity:real?n=120", "steps": STEPS, "eval_every": STEPS, "precision": "float32", "seed": 1}
+STEPS = {"supervised": 60, "self-training": 12}  # of a round; else 24
+TEACHER = Path(__file__).resolve().parents[1] / "assets" / "checkpoints" / "slim-game.safetensors"
+UDA = {"source": "minicity:game?n=60", "target": "minicity:real?n=60"}
+ROUNDS = {"strategy": "dars", "rounds": 2, "student": "continue"}
+OPTIONS = {
+    "supervised": {"source": "minicity:real?n=120"},
+    "adversarial": {**UDA, "discriminator_width": 8},
+    "self-training": {**UDA, **ROUNDS, "init": str(TEACHER), "centroids": 0.5},
+    "u2pl": {**UDA, "embedding": 8, "bank": 100},
+    "mpl": {**UDA, "discriminator": "none", "feedback": "meta", "student": "scratch"},
+}
+SHARED = {"precision": "float32", "seed": 1, "progress": False, "lr": 0.01}
 
 
-def begin(out: Path, cache: Path) -> int:
+def begin(method: str, out: Path, cache: Path) -> int:
     """Start or resume the run in a process of its own; its number."""
     if pid := os.fork():
         return pid
     os.environ["MINIDA_CACHE"] = str(cache)
-    result = minida.train("supervised", "smoke", out=out, resume=True, progress=False, **OPTIONS)
-    os._exit(0 if len(result.history) == STEPS else 1)
+    steps = STEPS.get(method, 24)
+    options = {**SHARED, **OPTIONS[method], "steps": steps, "eval_every": steps}
+    result = minida.train(method, "smoke", out=out, resume=True, **options)
+    os._exit(0 if len(result.history) == steps * options.get("rounds", 1) else 1)
 
 
 def wait_for(pid: int, happened) -> None:
@@ -47,7 +59,7 @@ def kill(pid: int) -> bool:
         return False
 
 
-def main(folder: Path, kills: int) -> dict:
+def main(folder: Path, kills: int, method: str) -> dict:
     torch.set_num_threads(1)
     moments, out, cache = random.Random(0), folder / "killed", folder / "killed-cache"
     history, painting, step = out / "history.jsonl", 0, []
@@ -57,16 +69,18 @@ def main(folder: Path, kills: int) -> dict:
 
     for number in range(kills):
         paints, before = number < kills // 4, lines()
-        pid = begin(out, cache)
+        pid = begin(method, out, cache)
         wait_for(pid, (lambda: list(cache.glob(".*.part"))) if paints else (lambda before=before: lines() > before))
-        time.sleep(moments.uniform(0, 0.2 if paints else 0.04))
+        time.sleep(moments.uniform(0, 0.1 if paints else 0.04))
         painting += bool(list(cache.glob(".*.part")))
         if not kill(pid):
             break
         step.append(lines())
-    codes = [os.waitpid(begin(*where), 0)[1] for where in ((out, cache), (folder / "whole", folder / "whole-cache"))]
+    codes = [
+        os.waitpid(begin(method, *where), 0)[1] for where in ((out, cache), (folder / "whole", folder / "whole-cache"))
+    ]
     return {"codes": codes, "killed": len(step), "painting": painting, "steps": step}
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]))))
+    print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])))
