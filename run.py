@@ -3,6 +3,7 @@
     python run.py lab      open the course in JupyterLab
     python run.py test     check the style, run all tests and all notebooks
     python run.py course   execute all notebooks without a browser; copies and HTML in build/course/
+    python run.py explorer open the label explorer alone; with --static DIR as one page that needs no Python
 
 Whatever follows the verb is passed on: `python run.py test -k bisenet`, `python run.py lab --port 9999`.
 Standard library only, and no syntax newer than Python 3.6, so that an old Python can say that it is too old.
@@ -147,10 +148,14 @@ def call(module, *arguments):
             continue
 
 
-def lab(arguments):
+def quiet():
     settings = VENV / "share" / "jupyter" / "lab" / "settings"
     settings.mkdir(parents=True, exist_ok=True)
     (settings / "overrides.json").write_text(json.dumps(QUIET), encoding="utf-8")
+
+
+def lab(arguments):
+    quiet()
     # the repository is the root, so that links from the notebooks to README.md and assets/ work
     options = ["--ServerApp.root_dir=" + str(ROOT)]
     first = sorted((ROOT / "notebooks").glob("00*.ipynb"))
@@ -178,10 +183,16 @@ def course(arguments):
     return call("minida.teach.course", *arguments)
 
 
+def explorer(arguments):
+    quiet()
+    return call("minida.teach.explorer", *arguments)
+
+
 VERBS = {  # verb: (what it does, the extra of pyproject.toml that it needs, function)
     "lab": ("open the course in JupyterLab", "course", lab),
     "test": ("check the style, run all tests and all notebooks", "test", test),
     "course": ("execute all notebooks without a browser; copies and HTML in build/course/", "course", course),
+    "explorer": ("open the label explorer alone (--static DIR: as one page without Python)", "course", explorer),
 }
 
 

@@ -137,6 +137,12 @@ def test_lab_opens_the_first_notebook(run):
     assert "fetchNews" in next(run.names["VENV"].rglob("overrides.json")).read_text()
 
 
+def test_the_explorer_is_opened_without_news(run):
+    assert start(run, "explorer", "--static", "pages")[-1] == "call minida.teach.explorer --static pages"
+    settings = run.stamp.parent / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
+    assert "fetchNews" in settings.read_text()
+
+
 @pytest.mark.parametrize("verb, expected", [("tset", "did you mean 'test'?"), ("xyz", "unknown verb 'xyz'.")])
 def test_unknown_verb(run, capsys, verb, expected):
     with pytest.raises(SystemExit) as stopped:

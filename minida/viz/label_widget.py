@@ -104,7 +104,8 @@ class LabelExplorer(widgets.VBox):
         told = {"options": titles, "tooltips": [words for _, words in self.rules.values()]}
         self.left = _buttons("Left", "st", **told)
         self.right = _buttons("Right", "dars", **told)
-        self.view = _buttons("View", "right or wrong", "max-content", options=list(VIEWS), tooltips=list(VIEWS.values()))
+        told = {"options": list(VIEWS), "tooltips": list(VIEWS.values())}
+        self.view = _buttons("View", "right or wrong", "max-content", **told)
         self.kind = _buttons("Bars", "quality", options=list(BARS), tooltips=list(BARS.values()))
         self.network = _buttons("Network", networks[0], options=list(networks))
         self.cursor = widgets.Checkbox(description="Point at a pixel", indent=False, layout={"margin": "3px 2px"})
