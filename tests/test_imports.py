@@ -62,13 +62,13 @@ def test_file(path):
 def test_sizes():
     # Three caps: the painter is frozen; the core is what a reader of the methods reads; around it are pictures,
     # widgets, teaching, export and the command line. The design's 3,000 and 4,500 lines were full before labelling;
-    # U2PL and Meta Pseudo Labels took 800 more of the core, comparing them all took 700 around it, and the
-    # classroom 900.
+    # U2PL and Meta Pseudo Labels took 800 more of the core, comparing them all took 700 around it, the classroom 900,
+    # and the explorer's pixel, page and own door 600.
     painter = [path for path in FILES if "minicity" in path.parts]
     core = [path for path in FILES if path not in painter and LEVEL.get(unit(path), 0) <= CORE]
     assert lines(painter) <= 1150
     assert lines(core) <= 5200, "core: everything down to the trainer"
-    assert lines(FILES) - lines(core) - lines(painter) <= 4700
+    assert lines(FILES) - lines(core) - lines(painter) <= 5300
 
 
 IMPORT = """

@@ -340,8 +340,8 @@ def drawn(protocol: str) -> str:
 
 
 TABLES = {
-    "ladder": ladder, "ladder-cpu": ladder_cpu, "ladder-camvid": ladder_camvid, "results": table, "labels": labels, "self-training": self_training,
-    "u2pl": u2pl, "mpl": mpl, "latency": latencies,
+    "ladder": ladder, "ladder-cpu": ladder_cpu, "ladder-camvid": ladder_camvid, "results": table, "labels": labels,
+    "self-training": self_training, "u2pl": u2pl, "mpl": mpl, "latency": latencies,
 }  # fmt: skip
 
 
