@@ -97,3 +97,33 @@ def test_a_slider_is_followed_at_once(open_notebook, capsys):
     with capsys.disabled():
         print(f"\nlabel explorer, 256x512: slider to picture {median:.0f} ms (median of 20), {worst:.0f} ms (worst)")
     assert median < 400, "0.1 s on an idle machine"
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_its_words_are_readable_in_both_themes(open_notebook, screenshots, theme):
+    """WCAG 2.2, 1.4.3: text has 4.5 times the luminance of what is behind it, or the other way round."""
+    page = open_notebook(theme, CELL.replace("n=5", "n=2"))
+    page.wait_for_function("query => document.querySelectorAll(query).length === 4", arg=IMAGES, timeout=60_000)
+    page.evaluate(f"window.jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {theme}'}})")
+    page.wait_for_selector(
+        f"body[data-jp-theme-light={'true' if theme == 'Light' else 'false'}]", state="attached", timeout=20_000
+    )
+    page.wait_for_timeout(1500)
+    script = """() => {
+      const numbers = colour => colour.match(/[0-9.]+/g).map(Number);
+      const behind = part => { for (let at = part; at; at = at.parentElement) {
+        const colour = numbers(getComputedStyle(at).backgroundColor);
+        if (colour.length < 4 || colour[3] > 0.99) return colour; }
+        return [255, 255, 255]; };
+      const light = colour => colour.slice(0, 3).map(part => part / 255)
+        .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, part, n) => sum + part * [0.2126, 0.7152, 0.0722][n], 0);
+      const ratio = part => { const [a, b] = [numbers(getComputedStyle(part).color), behind(part)].map(light);
+        return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05); };
+      const kinds = '.widget-label, .widget-html-content, .jupyter-button, .widget-text input';
+      const parts = document.querySelectorAll(kinds);
+      return [...parts].filter(part => !part.disabled && part.offsetParent && (part.innerText || part.value))
+        .map(part => [part.innerText || part.value, ratio(part)]); }"""
+    found = page.evaluate(script)
+    page.screenshot(path=screenshots / f"label-explorer-{theme.lower()}.png")
+    assert len(found) > 30 and min(ratio for _, ratio in found) >= 4.5, [pair for pair in found if pair[1] < 4.5]
