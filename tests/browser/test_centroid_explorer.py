@@ -28,7 +28,9 @@ def test_every_control_by_keyboard(open_notebook, screenshots):
         page.wait_for_function(
             "old => [...document.querySelectorAll('img.widget-image')].some((img, n) => img.src !== old[n])", arg=shown
         )
-    assert page.locator(WORDS).inner_text() != before, "the share of the drawn class follows"
+    page.wait_for_function(  # the share of the drawn class follows; the words come after the pictures
+        "old => document.querySelector('[role=status]').innerText !== old", arg=before, timeout=20_000
+    )
     for box, value in ((0, "7"), (1, "3"), (2, "1")):
         page.locator("input[type=number]").nth(box).focus()
         page.keyboard.press("Control+a")
