@@ -70,6 +70,7 @@ def test_every_control_by_keyboard(open_notebook, screenshots):
     changes(page, lambda: push(page, ROW), "Row 49, column 96:", (0, 2))
     changes(page, lambda: type_in(page, COLUMN, "40"), "Row 49, column 40:", (0, 2))
     page.screenshot(path=screenshots / "label-explorer-cursor.png")
+    page.locator(".widget-html code", has_text="column=40").wait_for(timeout=20_000)  # it comes last
     line = page.locator(".widget-html code").inner_text()
     assert line.startswith("explorer.show(number=1, left='mpt', right='entropy'") and "column=40" in line
     page.locator("button:text-is('Save picture')").focus()
