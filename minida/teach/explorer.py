@@ -50,6 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
     given = vars(options) | {"size": tuple(options.size), "model": os.path.abspath(options.model)}
     if not options.prior:
         given["prior"] = "minicity:game" if options.data == "minicity:real" else options.data
+    for name in ("SIGTERM", "SIGHUP"):  # a closed terminal must not leave the server behind
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
         if options.static:
             return static(OPEN.format(**given), Path(options.static), options.count)
@@ -62,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print()
         return 0
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: the kernel did not answer
         print(f"explorer: {error}", file=sys.stderr)
         return 2
 
@@ -86,6 +89,8 @@ def parser() -> argparse.ArgumentParser:
 def static(code: str, folder: Path, count: int | None) -> int:
     from minida.viz.page import write_page
 
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--static {folder} is a file; give a folder for label-explorer.html")
     names: dict = {}
     exec(code, names)
     file = write_page(folder / "label-explorer.html", names["teacher"], names["streets"], names["prior"], count)
@@ -129,6 +134,8 @@ def serving(port: int, code: str) -> Iterator[str]:
 @contextlib.contextmanager
 def started(port: int, folder: Path, root: Path, kind: str = "jupyterlab", env=os.environ) -> Iterator[Server]:
     """A JupyterLab of its own, or a Notebook 7 (kind "notebook"), in a group of its own, ended with its kernels."""
+    if not 0 <= port <= 65535:
+        raise ValueError(f"--port is {port}; expected 1 to 65535, or 0 for a free one")
     if not port:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -164,15 +171,17 @@ def _last(log: Path) -> str:
 
 def _end(process: subprocess.Popen) -> None:
     """End the server, which ends its kernels; and what is left of its group."""
-    process.send_signal(signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(10)
-    if hasattr(os, "killpg"):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
-    process.wait()
+    try:
+        process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+    finally:  # also after a second Ctrl-C
+        if hasattr(os, "killpg"):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        process.wait()
 
 
 def shown(connection: Path, code: str) -> list:
@@ -189,7 +198,8 @@ def shown(connection: Path, code: str) -> list:
     finally:
         client.stop_channels()
     if reply["content"]["status"] == "error":
-        raise ValueError(reply["content"]["evalue"].splitlines()[0])
+        error = reply["content"]
+        raise ValueError((error["evalue"].splitlines() or [error["ename"]])[0])
     return [output_from_msg(message) for message in found]
 
 

@@ -1,5 +1,6 @@
 """`python run.py explorer`: a page that is live at once, without a click; and the label explorer in Notebook 7."""
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -10,6 +11,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import psutil
 import pytest
 
 pytestmark = pytest.mark.browser
@@ -61,9 +63,12 @@ def moves(page, act) -> None:
     page.wait_for_function(script, arg=[IMAGES, before], timeout=20_000)
 
 
-def test_it_is_live_without_a_click_and_ends_with_its_kernel(page, tmp_path, screenshots):
+@pytest.fixture
+def alone(tmp_path):
+    """(process, address, its server and kernel) of the real module; whatever a failing test leaves is ended too."""
     command = [sys.executable, "-m", "minida.teach.explorer", *FLAGS]
     process = subprocess.Popen(command, cwd=ROOT, env=quiet(tmp_path), stdout=subprocess.PIPE, text=True)
+    children = []
     try:
         lines = []
         for line in process.stdout:
@@ -72,17 +77,42 @@ def test_it_is_live_without_a_click_and_ends_with_its_kernel(page, tmp_path, scr
                 break
         else:
             pytest.fail("".join(lines) or "no address")
-        page.goto(found.group())
-        moves(page, by_arrow)
-        assert page.locator("h1").inner_text().startswith("The label explorer")
-        page.screenshot(path=screenshots / "explorer-alone.png")
-        page.context.close()
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
-        with pytest.raises(OSError):
-            urllib.request.urlopen(found.group(), timeout=5)
+        children = psutil.Process(process.pid).children(recursive=True)
+        yield process, found.group(), children
     finally:
-        process.kill()
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(30)
+        for left in [process, *children]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                left.kill()
+
+
+def all_end(process, address, children, by) -> None:
+    """The signal ends the module, its server and its kernel."""
+    assert any("ipykernel_launcher" in " ".join(child.cmdline()) for child in children), "no kernel found"
+    process.send_signal(by)
+    assert process.wait(30) == 0
+    _, left = psutil.wait_procs(children, timeout=10)
+    assert not left, f"still running: {left}"
+    with pytest.raises(OSError):
+        urllib.request.urlopen(address, timeout=5)
+
+
+def test_it_is_live_without_a_click_and_ends_with_its_kernel(page, alone, screenshots):
+    page.goto(alone[1])
+    moves(page, by_arrow)
+    assert page.locator("h1").inner_text().startswith("The label explorer")
+    page.screenshot(path=screenshots / "explorer-alone.png")
+    page.context.close()
+    all_end(*alone, signal.SIGINT)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has neither signal")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_closed_terminal_leaves_nothing_behind(alone, name):
+    all_end(*alone, getattr(signal, name))
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("notebook"), reason="Notebook 7 is not installed")
@@ -119,6 +149,8 @@ explorer"""
         (["--model", "nothing.safetensors", "--static", "nowhere"], "nothing.safetensors"),
         (["--data", "minicity:moon", "--static", "nowhere"], "moon"),
         (["--count", "0"], "count is 0; expected 1 to"),
+        (["--port", "99999"], "--port is 99999; expected 1 to 65535"),
+        (["--static", "README.md"], "--static README.md is a file; give a folder"),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path, flags, words):
