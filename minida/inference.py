@@ -17,13 +17,13 @@ from tqdm.auto import tqdm
 from minida import distributed
 from minida.data import SegmentationDataset, evaluation_batches, normalise
 from minida.data.base import resize_labels
-from minida.data.folders import IMAGE_ENDINGS, open_file
+from minida.data.folders import IMAGE_ENDINGS, open_picture
 from minida.device import faster_in_bfloat16
 from minida.export import synchronize
 from minida.labeling import LabelingStrategy, label_images
 from minida.metrics import PseudoLabelQuality
 from minida.models import BiSeNet
-from minida.models.bisenet import upsample
+from minida.models.bisenet import decided, upsample
 from minida.storage import write_atomically, write_json
 from minida.types import IGNORE, PALETTE
 from minida.viz.views import overlay
@@ -71,7 +71,7 @@ def read_pictures(files: Iterable[Path]) -> Iterator[tuple[str, Tensor]]:
     """
     for file in files:
         if file.suffix.lower() not in VIDEO_ENDINGS:
-            yield file.stem, F.pil_to_tensor(open_file(file).convert("RGB"))
+            yield file.stem, F.pil_to_tensor(open_picture(file))
             continue
         import imageio.v3
 
@@ -98,8 +98,7 @@ def _predict(model: BiSeNet, image: Tensor, size: tuple[int, int]) -> tuple[np.n
     logits = model(prepared).logits
     synchronize(device)
     seconds = time.perf_counter() - start
-    best = upsample(logits, *image.shape[1:]).max(1)  # on a CPU several times as fast as argmax
-    return best.indices[0].to(torch.uint8).cpu().numpy(), seconds
+    return decided(upsample(logits, *image.shape[1:]), 1)[0].to(torch.uint8).cpu().numpy(), seconds
 
 
 @torch.inference_mode()

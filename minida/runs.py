@@ -4,6 +4,7 @@ import dataclasses
 import json
 import signal
 import threading
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,7 +34,7 @@ class RunFolder:
         """Raises ValueError for a damaged file."""
         try:
             return dict(json.loads(self.config.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"{self.config}: damaged ({error}); delete the run and start again") from None
 
     @contextmanager
@@ -73,10 +74,13 @@ class RunFolder:
     def load_checkpoint(self) -> dict[str, Any]:
         """What `save_checkpoint` wrote, on the CPU. Raises ValueError for a file that is no checkpoint."""
         try:
+            with zipfile.ZipFile(self.checkpoint) as archive:
+                if damaged := archive.testzip():  # by its checksum, which torch does not look at
+                    raise ValueError(f"{damaged} is damaged")
             return torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises many kinds for a damaged file
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"{self.checkpoint}: cannot be read ({reason}); delete the run and start again") from None
+            wrong = f"cannot be read ({one_line(error)})"
+            raise ValueError(f"{self.checkpoint}: {wrong}; delete the run and start again") from None
 
     def read_history(self, last_step: int) -> list[dict[str, Any]]:
         """Records up to `last_step`; what a killed run wrote after its checkpoint is cut off."""
@@ -86,9 +90,11 @@ class RunFolder:
         for line in self.history.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 record = json.loads(line)
-                if record["step"] <= last_step:
+                if not all(value is None or type(value) in (int, float) for value in record.values()):
+                    break
+                if (records[-1]["step"] if records else 0) < record["step"] <= last_step:
                     records.append(record)
-            except (ValueError, TypeError, KeyError):  # the half line that a kill left
+            except Exception:  # the half line that a kill left
                 break
         text = "".join(json.dumps(record) + "\n" for record in records)
         write_atomically(self.history, lambda temporary: temporary.write_text(text, encoding="utf-8"))
@@ -97,6 +103,19 @@ class RunFolder:
     def append_history(self, record: dict[str, Any]) -> None:
         with writing(self.history), self.history.open("a", encoding="utf-8") as file:
             file.write(json.dumps(plain(record)) + "\n")
+
+
+def progress_of(state: dict[str, Any], steps: int) -> tuple[int, float, float]:
+    """Step, seconds and seconds of waiting in a checkpoint of a run of `steps`. Raises ValueError, KeyError."""
+    step, times = state["step"], (state["seconds"], state["waited"])
+    if type(step) is not int or not 0 <= step <= steps or not all(type(time) is float and time >= 0 for time in times):
+        raise ValueError(f"step {step!r} after {times!r} seconds")
+    return step, *times
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, or else is; PyTorch's take many lines."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def refuse_other_run(folder: RunFolder, resume: bool, config: Config | None = None) -> None:

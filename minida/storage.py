@@ -105,8 +105,8 @@ def _save(path: Path, state: dict[str, torch.Tensor], metadata: Metadata | None 
 
 def halve(source: str | Path, path: Path) -> None:
     """Copy a model file with its floating tensors as float16: half the size; `load` gives float32 back."""
-    state = {key: v.half() if v.is_floating_point() else v for key, v in load_file(model_file(source)).items()}
-    _save(path, state, read_metadata(source))
+    metadata, state = read_metadata(source), load_file(model_file(source))
+    _save(path, {key: v.half() if v.is_floating_point() else v for key, v in state.items()}, metadata)
 
 
 def model_file(path: str | Path) -> Path:
@@ -124,38 +124,45 @@ def read_metadata(path: str | Path) -> Metadata:
     try:
         with safe_open(file, framework="pt") as tensors:
             stored = tensors.metadata() or {}
-        if stored.pop("format", None) != "minida-1":
-            raise ValueError(f"{file}: not a minida model; expected a file that minida train wrote")
-        values = {key: json.loads(value) for key, value in stored.items()}
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-        metadata = Metadata(**values)
-        _check(metadata)
-    except (SafetensorError, TypeError, json.JSONDecodeError, _Damage) as error:
+        if ours := stored.pop("format", None) == "minida-1":
+            values = {key: json.loads(value) for key, value in stored.items()}
+            values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+            _check(metadata := Metadata(**values))
+    except (OSError, SafetensorError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{file}: damaged model file ({error}); train again or copy it again") from None
+    if not ours:
+        raise ValueError(f"{file}: not a minida model; expected a file that minida train wrote")
     return metadata
 
 
-class _Damage(Exception):
-    """What is wrong with a file's metadata."""
-
-
 def _check(metadata: Metadata) -> None:
-    """Whether a network can be built from this. Raises _Damage."""
+    """Whether a network can be built from this. Raises ValueError."""
     names, shares = metadata.class_names, metadata.class_frequency
+    texts = isinstance(names, tuple) and all(isinstance(name, str) for name in names)
+    numbers = all(isinstance(share, int | float) and 0 <= share <= 1 for share in shares)
     for field, fine, expected in (
         ("backbone", metadata.backbone in BACKBONES, "one of " + ", ".join(BACKBONES)),
         ("num_classes", _is_count(metadata.num_classes) and metadata.num_classes <= IGNORE, f"1 to {IGNORE}"),
         ("embedding", metadata.embedding is None or _is_count(metadata.embedding), "null or a width"),
         ("size", len(metadata.size) == 2 and all(map(_is_count, metadata.size)), "a height and a width"),
-        ("class_names", len(names) == metadata.num_classes, f"{metadata.num_classes} names"),
-        ("class_frequency", len(shares) == metadata.num_classes, f"{metadata.num_classes} shares"),
+        ("class_names", texts and len(names) == metadata.num_classes, f"{metadata.num_classes} names"),
+        ("class_frequency", numbers and len(shares) == metadata.num_classes, f"{metadata.num_classes} shares"),
     ):
         if not fine:
-            raise _Damage(f"{field} is {getattr(metadata, field)!r}, expected {expected}")
+            raise ValueError(f"{field} is {repr(getattr(metadata, field))[:200]}, expected {expected}")
 
 
 def _is_count(value: Any) -> bool:
-    return type(value) is int and value > 0
+    return type(value) is int and 0 < value <= 2**16
+
+
+def _put(state: dict[str, torch.Tensor], network: nn.Module) -> None:
+    """Let `network`, which has no memory yet, have these tensors. Raises RuntimeError where they do not fit."""
+    kinds = {key: value.dtype for key, value in network.state_dict().items()}
+    for key, value in state.items():
+        if value.dtype != kinds.get(key, value.dtype) or not value.isfinite().all():
+            raise RuntimeError(f"{key} holds what is no number")
+    network.load_state_dict(state, assign=True)
 
 
 def load(path: str | Path) -> BiSeNet:
@@ -170,7 +177,7 @@ def load(path: str | Path) -> BiSeNet:
         with torch.device("meta"):  # no memory before it is clear that the file fits
             model = BiSeNet(metadata.num_classes, metadata.backbone, embedding=metadata.embedding)
         state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
-        model.load_state_dict(state, assign=True)
+        _put(state, model)
     except (RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise ValueError(f"{file}: its tensors do not fit a {metadata.backbone} BiSeNet: {reason}") from None
@@ -203,8 +210,9 @@ def load_discriminator(path: str | Path) -> Discriminator:
         state = {key: value.float() for key, value in load_file(file).items()}
         name = "fcd" if "layers.0.weight" in state else "dsc"  # the shapes of its first layer say the rest
         first = state["layers.0.weight" if name == "fcd" else "layers.0.1.weight"]  # (width, C, ...)
-        network = DISCRIMINATORS[name](first.shape[1], first.shape[0])
-        network.load_state_dict(state)
+        with torch.device("meta"):
+            network = DISCRIMINATORS[name](first.shape[1], first.shape[0])
+        _put(state, network)
     except (KeyError, IndexError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise ValueError(

@@ -1,8 +1,10 @@
 """Data sets by name: `open("minicity:game")`, `open("gta5:DIR?n=500")`, `open("folder:DIR")`."""
 
 import difflib
+import os
 import re
 from collections.abc import Collection
+from numbers import Integral
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -20,12 +22,12 @@ __all__ = [
 _LAYOUTS = {"cityscapes": Cityscapes, "gta5": GTA5, "camvid": CamVid, "folder": Folder}
 _OPTIONS = {"gap": float, "n": int, "seed": int}  # of MiniCity
 _CHOICES = {  # of photographs: option -> what it has to look like, as a pattern and in words
-    "n": (r"0*[1-9]\d*", "a number of pairs, from 1 up"),
-    "seed": (r"\d+", "a whole number, from 0 up"),
+    "n": (r"0{0,9}[1-9]\d{0,9}", "a number of pairs, from 1 up"),
+    "seed": (r"\d{1,99}", "a whole number, from 0 up"),
     "list": (r".+", "a text file that names pairs, one a line"),
-    "size": (r"0*[1-9]\d*x0*[1-9]\d*", "HEIGHTxWIDTH, such as 720x1280"),
+    "size": (r"0{0,9}[1-9]\d{0,3}x0{0,9}[1-9]\d{0,3}", "HEIGHTxWIDTH, such as 720x1280"),
 }
-_OF_SPLIT = (r"0*[1-9]\d*|.*\D.*", "a number of pairs, or a text file that names them")
+_OF_SPLIT = (r"0{0,9}[1-9]\d{0,9}|.*\D.*", "a number of pairs, or a text file that names them")
 
 
 def _expect(what: str, value: str, known: Collection[str], spec: str) -> None:
@@ -57,8 +59,9 @@ def open(spec: str, split: str = "train", size: tuple[int, int] = (96, 192)) -> 
     so for one split alone, and `?size=720x1280` replaces `size`. Raises: ValueError, in one line.
     """
     scheme, root, query = _parse(spec)
-    if len(size) != 2 or min(size) < 1:
-        raise ValueError(f"size is {size}; expected (height, width), such as (96, 192)")
+    sides = size if isinstance(size, tuple | list) else ()
+    if len(sides) != 2 or not all(isinstance(side, Integral) and 1 <= side <= 9999 for side in sides):
+        raise ValueError(f"size is {size}; expected (height, width), each from 1 to 9999, such as (96, 192)")
     dataset = _paint(spec, root, query, split, size) if scheme == "minicity" else _pair(spec, split, size)
     dataset.spec = spec
     return dataset
@@ -79,7 +82,7 @@ def _paint(spec: str, domain: str, query: str, split: str, size: tuple[int, int]
 def _pair(spec: str, split: str, size: tuple[int, int] = (96, 192), strict: bool = True) -> PairedFiles:
     scheme, root, query = _parse(spec)
     layout, options = _LAYOUTS[scheme], dict(part.partition("=")[::2] for part in query.split("&") if part)
-    splits = dict.fromkeys(("train", "tune", "val", "test", *layout.splits(Path(root).expanduser())))
+    splits = dict.fromkeys(("train", "tune", "val", "test", *layout.splits(Path(os.path.expanduser(root)))))
     for name, value in options.items():
         _expect("option", name, (*_CHOICES, *splits), spec)
         pattern, wanted = _CHOICES.get(name, _OF_SPLIT)
@@ -99,7 +102,7 @@ def inspect(spec: str) -> list[str]:
         scheme, root, _ = _parse(spec)
         if scheme == "minicity":
             return open(spec).check()
-        splits = _LAYOUTS[scheme].splits(Path(root).expanduser()) or ["train"]
+        splits = _LAYOUTS[scheme].splits(Path(os.path.expanduser(root))) or ["train"]
         lines = [_pair(spec, split, strict=False).check() for split in splits]
     except ValueError as error:
         return [str(error)]

@@ -30,7 +30,7 @@ def load(folder: Path, names: Sequence[str]) -> Arrays | None:
     """Memory maps of the arrays that `keep` wrote; None where they are not there, or not whole."""
     try:
         return tuple(np.load(folder / f"{name}.npy", mmap_mode="r") for name in names)
-    except (OSError, ValueError, EOFError):
+    except Exception:  # NumPy raises many kinds for a damaged file
         return None
 
 

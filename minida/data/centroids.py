@@ -106,8 +106,10 @@ def _stored(dataset: SegmentationDataset) -> np.ndarray:
     path, table = None, None
     if distributed.rank() == 0:
         path = dataset.regions_file or _name(dataset)
-        with suppress(OSError, ValueError, EOFError):
-            table = np.load(path)
+        with suppress(Exception):  # not there, or damaged: it is made again
+            ends = np.array([len(dataset), len(dataset.table.names), np.inf, *dataset.size])
+            found = np.load(path)
+            table = found if found.dtype == np.int64 and ((found >= 0) & (found < ends)).all() else None
     table = distributed.broadcast(table)
     if table is None:
         share = range(distributed.rank(), len(dataset), distributed.world_size())

@@ -21,6 +21,9 @@ from minida.data import cache
 from minida.data.base import SegmentationDataset, resize_labels
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM")  # no other reader of Pillow: one of them starts Ghostscript
+PICTURE_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # 8 bits; deeper ones would be cut off
+LARGEST = 2**26  # pixels of a picture
 LABEL_MODES = ("L", "P", "I;16")  # the modes in which Pillow returns the stored numbers unchanged
 KINDS = {"images": ("images",), "labels": ("labels", "counts")}  # what is kept, as which arrays
 FORMAT = 1  # of the cached arrays; count it up when they are made in another way
@@ -32,7 +35,7 @@ class DataError(ValueError):
 
     def __init__(self, line: str) -> None:
         # What fails in a worker process is made again from its printed traceback, of which this is the end.
-        super().__init__(line.rstrip().rpartition("DataError: ")[2])
+        super().__init__(" ".join(line.rstrip().rpartition(f"\n{__name__}.DataError: ")[2].splitlines()))
 
 
 class Choice(NamedTuple):
@@ -61,13 +64,27 @@ def _listing(folder: Path, ending: str) -> dict[str, Path]:
 def open_file(path: Path, header: bool = False) -> Image.Image:
     """An image, decoded; with `header` alone it has its size and mode, but no pixels. Raises: DataError."""
     try:
-        with Image.open(path) as image:
+        if not path.is_file():
+            raise OSError("no such file")  # or a pipe, which would be waited for
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > LARGEST:
+                raise OSError(f"{image.width}×{image.height} pixels, expected at most {LARGEST:,}")
             if not header:
                 image.load()
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for broken files
+        if not header and image.format == "PNG":
+            with Image.open(path, formats=["PNG"]) as again:
+                again.verify()  # checksums: a flipped bit would be read as another picture
+    except Exception as error:  # of many kinds, each format its own
         reason = str(error).replace(f" {str(path)!r}", "")
         raise DataError(f"{path}: cannot be read ({reason}); copy it again, or leave it out") from None
     return image
+
+
+def open_picture(path: Path) -> Image.Image:
+    """A photograph, in RGB. Raises: DataError."""
+    if (image := open_file(path)).mode not in PICTURE_MODES:
+        raise DataError(f"{path}: has mode {image.mode}; expected 8 bits a channel, gray or in colour; save it so")
+    return image.convert("RGB")
 
 
 def _unlike(image: Path, labels: Path) -> str:
@@ -104,7 +121,7 @@ class PairedFiles(SegmentationDataset):
         self, root: str | Path, split: str = "train", size: tuple[int, int] = (96, 192), strict: bool = True,
         choice: Choice | None = None,
     ) -> None:  # fmt: skip
-        self.root, self.split, self.size = Path(root).expanduser(), split, tuple(size)
+        self.root, self.split, self.size = Path(os.path.expanduser(root)), split, tuple(size)
         self.spec = f"{type(self).__name__.lower()}:{root}"
         self.name = f"{self.root.name} ({split})"
         self.pairs: list[tuple[Path, Path | None]] = []
@@ -149,7 +166,7 @@ class PairedFiles(SegmentationDataset):
         """Numbers of the chosen pairs, in order. Where pairs are skipped, no more headers than needed are read."""
         numbers, chosen = list(range(len(keys))), []
         if choice.list is not None:
-            places = [folder / Path(choice.list).expanduser() for folder in (self.root, Path())]
+            places = [folder / os.path.expanduser(choice.list) for folder in (self.root, Path())]
             if not any(path.is_file() for path in places):
                 raise DataError(f"{places[0]}: no such list, nor in the working folder; expected a name a line")
             named = set(self.read_list(next(filter(Path.is_file, places)), keys))
@@ -254,7 +271,7 @@ class PairedFiles(SegmentationDataset):
         if kind == "labels":
             labels = self.labels(index)
             return resize_labels(labels, self.size).byte().numpy(), np.bincount(labels.flatten(), minlength=256)
-        image = open_file(self.pairs[index][0]).convert("RGB").resize(self.size[::-1], Image.Resampling.BILINEAR)
+        image = open_picture(self.pairs[index][0]).resize(self.size[::-1], Image.Resampling.BILINEAR)
         return (np.array(image).transpose(2, 0, 1),)
 
     def image(self, index: int) -> Tensor:
@@ -273,6 +290,8 @@ class PairedFiles(SegmentationDataset):
         if path is None:
             raise DataError(self._unlabelled())
         file = open_file(path)
+        if file.format != "PNG":
+            raise DataError(f"{path}: is a {file.format}; expected a PNG, which keeps every number; save it so")
         if file.mode not in LABEL_MODES:
             wanted = f"one number a pixel (mode {', '.join(LABEL_MODES)}), such as an 8-bit gray PNG"
             raise DataError(f"{path}: has mode {file.mode}; expected {wanted}; save it so")
@@ -299,7 +318,7 @@ class PairedFiles(SegmentationDataset):
         for kind in ("images", "labels")[: 1 + self.has_labels]:
             lines = _in_threads(partial(self._broken, kind), range(len(self)))
             problems += tqdm(lines, f"checking {kind}", len(self), leave=False, disable=len(self) <= 1000)
-        return list(filter(None, problems))
+        return [str(DataError(line)) for line in problems if line]
 
     def _broken(self, kind: str, index: int) -> str:
         try:

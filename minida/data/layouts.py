@@ -1,6 +1,7 @@
 """The layouts of real photographs: Cityscapes, GTA5, CamVid, and plain folders."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -100,11 +101,12 @@ class Folder(PairedFiles):
 
     def folders(self) -> tuple[Path, Path]:
         own = self.root / "classes.json"
-        self.table = read_classes(own) if own.exists() else CITYSCAPES
-        numbers = self.table.ids if own.exists() else range(len(CLASSES))
+        given = os.path.lexists(own)
+        self.table = read_classes(own) if given else CITYSCAPES
+        numbers = self.table.ids if given else range(len(CLASSES))
         self.ids = {number: label for label, number in enumerate(numbers)} | {IGNORE: IGNORE}
         self.classes = tuple(range(len(self.table.names)))
-        expected = f"an id of {own}" if own.exists() else "a trainId, 0 to 18"
+        expected = f"an id of {own}" if given else "a trainId, 0 to 18"
         self.fix = f"expected {expected}; correct them, or paint them 255 (ignored)"
         base = self.root / self.split if (self.root / self.split / "images").is_dir() else self.root
         if not (base / "images").is_dir():
@@ -117,6 +119,8 @@ def read_classes(path: Path) -> ClassTable:
     """The class table of a `classes.json`. Raises: DataError naming the entry that is wrong."""
     names, colors, ids, entry = [], [], [], None
     try:
+        if not path.is_file():  # a pipe would be waited for
+            raise ValueError("no file")
         for entry in json.loads(path.read_text(encoding="utf-8")):
             names.append(str(entry["name"]))
             colors.append(np.array(entry["color"], np.uint8).reshape(3))
@@ -125,9 +129,9 @@ def read_classes(path: Path) -> ClassTable:
                 raise ValueError("its name or id was given before")
         if not names:
             raise ValueError("no class")
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise DataError(
-            f"{path}: wrong at {json.dumps(entry)} ({type(error).__name__}: {error}); expected a list of "
+            f"{path}: wrong at {json.dumps(entry)[:200]} ({type(error).__name__}: {error}); expected a list of "
             '{"name": "road", "color": [128, 64, 128], "id": 0}, ids 0 to 254'
         ) from None
     return ClassTable(tuple(names), np.stack(colors), tuple(ids))

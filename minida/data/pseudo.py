@@ -20,7 +20,7 @@ class PseudoLabelled(Subset):
         super().__init__(dataset, range(len(dataset)))
         self.path, self.spec = path, f"{dataset.spec} with {path.name}"
         self.regions_file = path.with_name(f"regions-of-{path.name}")
-        self.has_labels, self.stored = True, np.load(path, mmap_mode="r")
+        self.has_labels, self.stored = True, _open(path, (len(dataset), *dataset.size))
 
     def __getstate__(self) -> dict:
         """Workers get no copy of the memory map; they open the file again."""
@@ -30,7 +30,10 @@ class PseudoLabelled(Subset):
         self.__dict__.update(state, stored=np.load(state["path"], mmap_mode="r"))
 
     def labels(self, index: int) -> Tensor:
-        return torch.from_numpy(self.stored[index].astype(np.int64))
+        labels = torch.from_numpy(self.stored[index].astype(np.int64))
+        if ((labels >= len(self.table.names)) & (labels != IGNORE)).any():
+            raise ValueError(f"{self.path}: damaged (labels that are no class); delete the run and start again")
+        return labels
 
     def label_counts(self, index: int) -> np.ndarray:
         return SegmentationDataset.label_counts(self, index)
@@ -44,9 +47,20 @@ class PseudoLabelled(Subset):
         return self.image(index), self.labels(index)
 
 
+def _open(path: Path, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """A memory map of stored labels (N, H, W) uint8. Raises: ValueError for a damaged file, or of another shape."""
+    try:
+        stored = np.load(path, mmap_mode="r")
+        if stored.dtype != np.uint8 or stored.ndim != 3 or stored.shape != (shape or stored.shape):
+            raise ValueError(f"{stored.dtype} of shape {stored.shape}")
+        return stored
+    except Exception as error:  # of many kinds
+        raise ValueError(f"{path}: damaged ({error}); delete the run and start again") from None
+
+
 def coverage(path: Path) -> float:
     """Share of the pixels of a stored set that have a pseudo-label."""
-    return float(np.mean([(plane != IGNORE).mean() for plane in np.load(path, mmap_mode="r")]))
+    return float(np.mean([(plane != IGNORE).mean() for plane in _open(path)]))
 
 
 def store_labels(dataset: SegmentationDataset, path: Path, labels: Callable[[], Iterable[Tensor]]) -> PseudoLabelled:

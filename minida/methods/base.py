@@ -127,8 +127,13 @@ class Method(ABC):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, network in self.networks.items():
             network.load_state_dict(state["networks"][name])
-        for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
+            if not all(value.isfinite().all() for value in network.state_dict().values()):
+                raise ValueError(f"weights of the {name} are no numbers")
+        for name, optimizer in self.optimizers.items():  # what is not learnt is the configuration's
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": state["optimizers"][name]["state"]})
+            for parameter, kept in optimizer.state.items():
+                if any(value.ndim and value.shape != parameter.shape for value in kept.values()):
+                    raise ValueError(f"the optimiser of the {name} is another's")
         for name, part in self.memory.items():
             part.load_state_dict(state["memory"][name])
 

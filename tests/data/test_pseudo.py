@@ -116,7 +116,11 @@ def test_the_name_is_given_last_and_to_a_closed_file(tmp_path: Path, monkeypatch
 
     def replace(self, target):
         content = [int(labels[4, 4]) for labels in np.load(self)]
-        maps = [each for each in gc.get_objects() if issubclass(type(each), np.memmap) and Path(each.filename) == self]
+        maps = [
+            each
+            for each in gc.get_objects()
+            if issubclass(type(each), np.memmap) and each.filename and Path(each.filename) == self
+        ]
         seen.append((content, all(file.closed for file in opened), len(maps)))
         return rename(self, target)
 

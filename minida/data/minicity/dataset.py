@@ -52,7 +52,7 @@ class MiniCity(SegmentationDataset):
             (domain in DOMAINS, f"domain {domain!r}", "choose 'game' or 'real'"),
             (split in SPLITS, f"split {split!r}", "choose 'train', 'tune' or 'val'"),
             (sides, f"size {size!r}", "give (height, width), each from 16 to 8192, such as (96, 192)"),
-            (isinstance(n, Integral) and n > 0, f"n {n!r}", "give the number of images, from 1 up, such as 500"),
+            (isinstance(n, Integral) and 0 < n <= 100_000, f"n {n!r}", "give a number of images, from 1 up to 100000"),
             (isinstance(seed, Integral) and seed >= 0, f"seed {seed!r}", "give a whole number from 0 up"),
             (0 <= gap <= 1, f"gap {gap!r}", "give a number from 0 (like game) to 1 (fully real)"),
         ):
