@@ -42,7 +42,7 @@ def _html(rgb: np.ndarray, width: int, alt: str, caption: str | None) -> dict[st
     mime, data = _compact(rgb)
     source = f"data:{mime};base64,{base64.b64encode(data).decode()}"
     image = f'<img alt="{escape(alt)}" style="width:{width}px;max-width:100%;height:auto" src="{source}">'
-    note = f'<figcaption style="color:#555">{escape(caption)}</figcaption>' if caption else ""
+    note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return {"text/html": f'<figure style="margin:8px 0">{image}{note}</figure>', "text/plain": alt}
 
 

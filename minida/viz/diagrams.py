@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from minida.data import MiniCity
 from minida.viz.style import INK, OKABE_ITO, QUIET, WIDTH
-from minida.viz.views import colorize, to_rgb
+from minida.viz.views import colorize, outline, to_rgb
 
 _SPATIAL, _CONTEXT, _FUSION, _ENDS = [(OKABE_ITO[hue], 0.5) for hue in ("sky", "orange", "green")] + [("k", 0.12)]
 _BOXES = {  # part: centre, colour, name
@@ -117,7 +117,7 @@ def game_diagram() -> Figure:
         ax.text(88, 27, f"minimises  {goal}", ha="right", va="center", size=10, color=INK)
         for row, y in _ROWS.items():
             image, labels = streets[row]
-            for x, what, rgb in ((9, "image", to_rgb(image)), (44, "prediction", colorize(labels))):
+            for x, what, rgb in ((9, "image", to_rgb(image)), (44, "prediction", outline(colorize(labels), labels))):
                 ax.imshow(rgb, extent=(x - 7, x + 7, y - 3.5, y + 3.5), aspect="auto", zorder=2)
                 ax.text(x, y + 4.3, f"{row} {what}", ha="center", size=9, color=INK)
         _player(ax, (27, 12.5, 23), "G", "segmentation\nnetwork", "sky", ("learns", "unchanged")[number])

@@ -7,23 +7,24 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from minida.types import CITYSCAPES, CLASSES, PALETTE, TAIL, ClassTable
-from minida.viz.style import HATCHES, INK, QUIET, WIDTH, class_legend, styles_of
+from minida.viz.style import HATCHES, INK, QUIET, WIDTH, class_legend, ink_on, styles_of, text_colour
 from minida.viz.views import colorize, outline, to_array, to_labels, to_rgb
 
 
 def _label_map(ax, labels: np.ndarray, table: ClassTable, width: int) -> None:
-    """Outlined classes, each large one's name written where a box of its pixels is purest."""
+    """Outlined classes, each large one's name written where a box of its pixels is purest and no name stands."""
     # close to the size on screen: lines of one pixel are neither dropped later nor fat
     labels = to_labels(labels, (round(labels.shape[0] * width / labels.shape[1]), width))
     ax.imshow(outline(colorize(labels, table.palette), labels), interpolation="nearest")
-    high, wide = max(3, labels.shape[0] // 12), max(5, labels.shape[1] // 6)
-    halo = [effects.withStroke(linewidth=1.6, foreground="#000000c0")]
+    halo, free = [effects.withStroke(linewidth=1.6, foreground="#000000c0")], np.ones(labels.shape, bool)
     for index in np.unique(labels[labels < len(table.names)]):
-        total = np.pad((labels == index).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+        high, wide = 12, 7 * len(table.names[index])  # pixels of the words
+        total = np.pad((free & (labels == index)).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
         box = total[high:, wide:] - total[:-high, wide:] - total[high:, :-wide] + total[:-high, :-wide]
-        y, x = np.unravel_index(box.argmax(), box.shape)
-        if box[y, x] > 0.9 * high * wide:
-            words = {"color": "white", "ha": "center", "va": "center", "path_effects": halo, "size": 7}
+        y, x = np.unravel_index(box.argmax(), box.shape) if box.size else (0, 0)
+        if box.size and box[y, x] > 0.75 * high * wide:
+            free[y : y + high, x : x + wide] = False
+            words = {"color": "white", "ha": "center", "va": "center", "path_effects": halo, "size": 8}
             ax.text(x + wide / 2, y + high / 2, table.names[index], **words)
 
 
@@ -73,7 +74,7 @@ def class_bars(
     ax.tick_params("y", length=0, pad=16)
     swatches = [PALETTE[CLASSES.index(name)] / 255 if name in CLASSES else (1, 1, 1) for name in names]
     on_axis = {"transform": ax.get_yaxis_transform(), "clip_on": False}
-    ax.scatter([-0.013] * len(names), centres, 50, swatches, marker="s", **on_axis)
+    ax.scatter([-0.013] * len(names), centres, 50, swatches, marker="s", edgecolors=QUIET, linewidths=0.5, **on_axis)
     ax.set(ylim=(len(names) - 0.4, -0.6), xscale="log" if log else "linear")
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     ax.grid(False, axis="y")
@@ -98,7 +99,7 @@ def curves(series: Mapping[str, tuple], xlabel: str = "step", ylabel: str = "los
     spots = np.maximum.accumulate(wanted - steps) + steps
     for spot, (_, name, colour) in zip(spots - (spots - wanted).mean() if ends else (), sorted(ends), strict=True):
         where = {"xycoords": "axes fraction", "xytext": (6, 0), "textcoords": "offset points", "va": "center"}
-        ax.annotate(name, (1, spot), color=colour, annotation_clip=False, **where)
+        ax.annotate(name, (1, spot), color=text_colour(colour), annotation_clip=False, **where)
     ax.set(xlabel=xlabel, title=ylabel)
     return ax.figure
 
@@ -109,10 +110,9 @@ def confusion_figure(counts, names: Sequence[str] = CLASSES) -> Figure:
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     fig = Figure((WIDTH, 0.36 * len(names) + 1.4), layout="constrained")
     ax = fig.subplots()
-    ax.imshow(shares, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+    ground = ax.imshow(shares, cmap="Blues", vmin=0, vmax=100, aspect="auto").to_rgba(shares)
     for i, j in np.argwhere(shares >= 1):
-        colour = "white" if shares[i, j] > 55 else INK
-        ax.text(j, i, f"{shares[i, j]:.0f}", ha="center", va="center", size=7.5, color=colour)
+        ax.text(j, i, f"{shares[i, j]:.0f}", ha="center", va="center", size=8, color=ink_on(ground[i, j]))
     ax.set_xticks(range(len(names)), names, rotation=55, ha="right", rotation_mode="anchor")
     ax.set_yticks(range(len(names)), names)
     ax.set(xlabel="predicted class", ylabel="true class", title="Share of the true class's pixels, in %")

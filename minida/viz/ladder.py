@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from minida.types import CLASSES, TAIL
-from minida.viz.style import INK, OKABE_ITO, QUIET, WIDTH
+from minida.viz.style import INK, LINES, QUIET, WIDTH, ink_on, text_colour
 
 MARKS = {  # by what the interval of the difference to the control allows
     "better": ("green", "^", "better than its control"), "worse": ("vermillion", "v", "worse than its control"),
@@ -26,9 +26,9 @@ def cost_figure(rows: Sequence, costs: Mapping[str, float] | None = None) -> Fig
     spent = [costs[row.rung] if costs else row.minutes for row in order]
     for row, kind, cost in zip(order, kinds, spent, strict=True):
         hue, mark, _ = MARKS[kind]
-        look = {"color": OKABE_ITO[hue], "marker": mark, "markersize": 6 if mark == "D" else 7}
+        look = {"color": LINES[hue], "marker": mark, "markersize": 6 if mark == "D" else 7}
         ax.errorbar(cost, row.miou, row.interval, **look, capsize=3, linewidth=1)
-    line = {"arrowstyle": "-", "relpos": (0, 0.5), "color": "#c4c4c4", "linewidth": 0.7, "shrinkA": 1, "shrinkB": 6}
+    line = {"arrowstyle": "-", "relpos": (0, 0.5), "color": "#8c8c8c", "linewidth": 0.6, "shrinkA": 1, "shrinkB": 6}
     for row, kind, cost, spot in zip(order, kinds, spent, _spots(order, *ax.get_ylim()), strict=True):
         ax.annotate(
             f"{row.title} {row.miou:.1f}",
@@ -37,12 +37,12 @@ def cost_figure(rows: Sequence, costs: Mapping[str, float] | None = None) -> Fig
             textcoords="axes fraction",
             va="center",
             size=9,
-            color=OKABE_ITO[MARKS[kind][0]] if row.verdict else INK,
+            color=text_colour(LINES[MARKS[kind][0]]) if row.verdict else INK,
             arrowprops=line,
             annotation_clip=False,
         )
     for hue, mark, words in (MARKS[kind] for kind in MARKS if kind in kinds):
-        ax.plot([], [], mark, color=OKABE_ITO[hue], label=words)
+        ax.plot([], [], mark, color=LINES[hue], label=words)
     fig.legend(loc="outside lower left", ncols=4)
     axis = "cost of both stages, in trainings of the baseline" if costs else "minutes of training, all stages"
     ax.set(xlabel=axis, title="mIoU in %, with the 95 % interval of its mean")
@@ -63,10 +63,10 @@ def class_figure(rows: Sequence, names: Sequence[str] = CLASSES, tail: Sequence[
     table = np.array([[row.iou.get(name, np.nan) for name in known] for row in rows])
     fig = Figure((WIDTH, 0.3 * len(rows) + 1.5), layout="constrained")
     ax = fig.subplots()
-    ax.imshow(table, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+    ground = ax.imshow(table, cmap="Blues", vmin=0, vmax=100, aspect="auto").to_rgba(np.nan_to_num(table))
     for i, j in np.ndindex(*table.shape):
-        value, text = table[i, j], "–" if np.isnan(table[i, j]) else f"{table[i, j]:.0f}"
-        ax.text(j, i, text, ha="center", va="center", size=8, color="white" if value > 55 else INK)
+        text = "–" if np.isnan(table[i, j]) else f"{table[i, j]:.0f}"
+        ax.text(j, i, text, ha="center", va="center", size=8, color=ink_on(ground[i, j]))
     stars = [f"{name} *" if name in {names[index] for index in tail} else name for name in known]
     ax.set_xticks(range(len(known)), stars, rotation=55, ha="right", rotation_mode="anchor")
     ax.set_yticks(range(len(rows)), [row.title for row in rows])

@@ -1,12 +1,14 @@
 """One quiet visual language: type and space, colours for curves, swatches for classes.
 
 Nothing is told apart by colour alone: a curve has its dash, its marker and a name at its end, bars have a
-hatch, classes have names and outlines. Colours: Okabe and Ito, "Color Universal Design" (2008).
+hatch, classes have names and outlines. Colours: Okabe and Ito, "Color Universal Design" (2008). Contrasts: Web
+Content Accessibility Guidelines 2.2, 1.4.3 (text: 4.5) and 1.4.11 (lines and bars: 3).
 """
 
 from collections.abc import Iterable
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -17,14 +19,18 @@ _HEX = "#000000 #E69F00 #56B4E9 #009E73 #F0E442 #0072B2 #D55E00 #CC79A7"
 OKABE_ITO = dict(zip(_HUES.split(), _HEX.split(), strict=True))
 WIDTH = 9.0  # inches: a JupyterLab cell at 100 pixels an inch
 INK, QUIET = "#222222", "#6b6b6b"
+# Orange, sky and yellow are too pale for a line on white. Darkened, orange would be vermillion to who sees no green.
+LINES = {hue: OKABE_ITO[hue] for hue in ("black", "blue", "vermillion", "green")}
+LINES |= {"purple": "#BE6F9B", "brown": "#6B4410", "indigo": "#332288"}
+_WORDS = {LINES["green"]: "#007F5C", LINES["vermillion"]: "#BA5200", LINES["purple"]: "#A05C82"}
 HATCHES = ("", "////", "....", "xxxx", "----")
-_LOOKS = (  # colour, dash, marker; yellow is too pale for a line on white
+_LOOKS = (  # colour, dash, marker
     ("blue", "-", "o"),
     ("vermillion", "--", "s"),
     ("green", "-.", "^"),
     ("purple", ":", "D"),
-    ("orange", (0, (5, 1)), "v"),
-    ("sky", "-", "P"),
+    ("brown", (0, (5, 1)), "v"),
+    ("indigo", (0, (8, 2, 1, 2, 1, 2)), "P"),
     ("black", "-", "X"),
     ("black", ":", "h"),
 )
@@ -57,12 +63,24 @@ def styles_of(names: Iterable[str]) -> dict[str, dict]:
     fixed = {name: _FIXED.get(name) for name in names}
     spare = iter(sorted(range(len(_LOOKS)), key=lambda index: index in fixed.values()) * len(fixed))
     looks = {name: _LOOKS[next(spare) if index is None else index] for name, index in fixed.items()}
-    return {n: {"color": OKABE_ITO[hue], "linestyle": d, "marker": m} for n, (hue, d, m) in looks.items()}
+    return {n: {"color": LINES[hue], "linestyle": d, "marker": m} for n, (hue, d, m) in looks.items()}
 
 
 def colour_of(name: str) -> str:
     """The colour of a named curve or bar."""
     return styles_of([name])[name]["color"]
+
+
+def text_colour(colour: str) -> str:
+    """A line's colour, darker where words on white need it."""
+    return _WORDS.get(colour, colour)
+
+
+def ink_on(colour: Iterable[float]) -> str:
+    """Black or white, whichever stands out from a ground: (3,) or (4,) in [0, 1]."""
+    rgb = np.array(mpl.colors.to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return "black" if linear @ (0.2126, 0.7152, 0.0722) > 0.179 else "white"
 
 
 def class_legend(fig: Figure, classes: Iterable[int], table: ClassTable = CITYSCAPES) -> None:

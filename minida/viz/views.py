@@ -92,7 +92,7 @@ def error_map(labels, predictions) -> np.ndarray:
 def discriminator_map(labels_rgb, target_probability) -> np.ndarray:
     """A discriminator's (h, w) answers over a prediction's picture: each cell framed, tinted, with its number.
 
-    Blue: taken for source; vermillion: taken for target; none: undecided. The number is the probability of target.
+    Blue: taken for source; vermillion: taken for target; none: undecided. The number is that of target, in %.
     """
     picture, values = to_rgb(labels_rgb), to_array(target_probability).astype(float)
     cells = to_labels(np.arange(values.size).reshape(values.shape), picture.shape[:2])  # each pixel's cell
@@ -102,11 +102,11 @@ def discriminator_map(labels_rgb, target_probability) -> np.ndarray:
     pale = picture * 0.08 + picture.mean(axis=2, keepdims=True) * 0.32 + 150
     canvas = Image.fromarray(outline((pale * (1 - weight) + tint * weight).astype(np.uint8), cells, (40, 40, 40)))
     high, wide = (n / m for n, m in zip(picture.shape, values.shape, strict=False))
-    size = max(6, min(0.42 * high, 0.32 * wide))
+    size = max(6, min(0.45 * high, 0.45 * wide))
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size)
     for (row, column), value in np.ndenumerate(values):
         place, look = ((column + 0.5) * wide, (row + 0.5) * high), {"anchor": "mm", "font": font}
-        draw.text(place, f"{value:.0%}", (20, 20, 20), stroke_width=1 + (size > 14), stroke_fill="white", **look)
+        draw.text(place, f"{100 * value:.0f}", (20, 20, 20), stroke_width=1 + (size > 14), stroke_fill="white", **look)
     return np.asarray(canvas)
 
 
