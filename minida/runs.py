@@ -79,8 +79,12 @@ class RunFolder:
                     raise ValueError(f"{damaged} is damaged")
             return torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises many kinds for a damaged file
-            wrong = f"cannot be read ({one_line(error)})"
-            raise ValueError(f"{self.checkpoint}: {wrong}; delete the run and start again") from None
+            raise self.refusal("cannot be read", error) from None
+
+    def refusal(self, wrong: str, error: Exception) -> ValueError:
+        """What to raise for a checkpoint that is of no use; in one line, PyTorch's take many."""
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return ValueError(f"{self.checkpoint}: {wrong} ({reason}); delete the run and start again")
 
     def read_history(self, last_step: int) -> list[dict[str, Any]]:
         """Records up to `last_step`; what a killed run wrote after its checkpoint is cut off."""
@@ -111,11 +115,6 @@ def progress_of(state: dict[str, Any], steps: int) -> tuple[int, float, float]:
     if type(step) is not int or not 0 <= step <= steps or not all(type(time) is float and time >= 0 for time in times):
         raise ValueError(f"step {step!r} after {times!r} seconds")
     return step, *times
-
-
-def one_line(error: Exception) -> str:
-    """What an error says, or else is; PyTorch's take many lines."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def refuse_other_run(folder: RunFolder, resume: bool, config: Config | None = None) -> None:

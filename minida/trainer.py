@@ -27,7 +27,7 @@ from minida.evaluation import Report, evaluate
 from minida.labeling import LabelingStrategy
 from minida.methods import METHODS, Method, configure
 from minida.models import BiSeNet
-from minida.runs import RunFolder, interruptible, one_line, progress_of, refuse_other_run
+from minida.runs import RunFolder, interruptible, progress_of, refuse_other_run
 from minida.schedule import Stage, check_batches, stage_at, stages
 from minida.storage import check_classes, initialise, load, save_model, save_part, write_json
 from minida.types import Batch
@@ -240,7 +240,7 @@ class Trainer:
             self.method.load_state_dict(state["method"])
             self.step, self.seconds, self.waited = progress_of(state, self.total)
         except Exception as error:  # each part has its own; one line of them
-            raise ValueError(f"{self.folder.checkpoint}: does not fit this run ({one_line(error)}); delete it") from None
+            raise self.folder.refusal("does not fit this run", error) from None
         self.history = distributed.broadcast(self.folder.read_history(self.step) if self.speaks else None)
 
     def _finish(self) -> Result:

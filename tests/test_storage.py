@@ -179,7 +179,7 @@ def test_checkpoints_run_no_code_and_damage_is_named(tmp_path: Path) -> None:
         minida.train("supervised", "smoke", out=tmp_path, resume=True, **TINY)
     assert not (tmp_path / "trapped").exists()
     torch.save({"step": 3, "method": {"networks": {}}}, folder.checkpoint)
-    with pytest.raises(ValueError, match=r"checkpoint\.pt: does not fit this run .*; delete it"):
+    with pytest.raises(ValueError, match=r"checkpoint\.pt: does not fit this run .*; delete the run"):
         minida.train("supervised", "smoke", out=tmp_path, resume=True, **TINY)
     folder.config.write_text('{"method": "super')
     for _ in range(2):  # damaged, then missing

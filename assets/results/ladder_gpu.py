@@ -64,6 +64,16 @@ def judged(record: dict) -> dict:
     return record | {"images_per_second": images / record["seconds"]}
 
 
+def evaluations(out: Path) -> dict[str, list[dict]]:
+    """Of each network that was trained, its evaluations on the val split: what a rung that is not whole has reached."""
+    found = {}
+    for file in sorted(out.rglob("history.jsonl")):
+        records = map(json.loads, file.read_text(encoding="utf-8").splitlines())
+        kept = ("step", "miou", "pixel_accuracy", "seconds")
+        found[file.parent.name] = [{key: one[key] for key in kept} for one in records if "miou" in one]
+    return found
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=14)
@@ -71,10 +81,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--preset", default="gpu")
     parser.add_argument("--target", default="minicity:real")
     parser.add_argument("--source", default="minicity:game")
+    parser.add_argument("--workers", type=int, help="processes that load data; default: the preset's")
     parser.add_argument("--out", type=Path, default=stored.ROOT / "runs" / "ladder-gpu")
     parser.add_argument("--results", type=Path, default=Path(__file__).with_name("ladder-gpu.json"))
     given = parser.parse_args(arguments)
-    settings = {"source": given.source, "target": given.target}
+    settings = {"source": given.source, "target": given.target, "workers": given.workers}
     order = {  # by name: the first mention counts
         one.name: one
         for seed in range(given.seeds)
@@ -98,6 +109,7 @@ def main(arguments: list[str] | None = None) -> None:
     content = {
         "command": "python assets/results/ladder_gpu.py", "device": describe_device(resolve_device("auto")),
         "versions": versions(), "step": step, "whole": not stopped, "runs": [judged(run) for run in runs],
+        "evaluations": evaluations(given.out),
     }  # fmt: skip
     stored.write(given.results, content)
     print(json.dumps(step))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -112,35 +113,67 @@ def gain(found: dict[str, list[dict]], preset: str, name: str) -> float:
     )
 
 
-def latencies() -> str:
-    stored = read("latency")
+def latencies(name: str = "latency") -> str:
+    stored = read(name)
     rows, first = stored["records"], stored["records"][0]
-    large = {row["network"]: row for row in rows if (row["size"], row["batch"]) == ([512, 1024], 1)}
+    size = max(row["size"] for row in rows)
+    large = {row["network"]: row for row in rows if (row["size"], row["batch"]) == (size, 1)}
     speed = [f"{name} {row['deployed']['images_per_second']:.0f}" for name, row in large.items()]
     cases = list(dict.fromkeys((tuple(row["size"]), row["batch"]) for row in rows))
+    shown = f"{size[0]}×{size[1]}"
     lines = [
-        f"Images of 512×1024 a second, one by one, on {first['device']}: **{', '.join(speed)}**.",
+        f"Images of {shown} a second, one by one, on {first['device']}: **{', '.join(speed)}**.",
         "",
-        "| network | parameters without auxiliary heads | GFLOPs at 512×1024 | "
+        f"| network | parameters without auxiliary heads | GFLOPs at {shown} | "
         + " | ".join(f"{h}×{w}, batch {b}" for (h, w), b in cases)
         + " |",
         "|---" * (3 + len(cases)) + "|",
     ]
-    for name in dict.fromkeys(row["network"] for row in rows):
-        own = [row for row in rows if row["network"] == name]
+    for network in large:
+        own = [row for row in rows if row["network"] == network]
         times = [f"{row['deployed']['ms']:,.1f} ms ({row['ratio']:.1f}×)" for row in own]
-        head = f"| {name} | {large[name]['parameters']:,} | {large[name]['flops'] / 1e9:.1f} | "
+        head = f"| {network} | {large[network]['parameters']:,} | {large[network]['flops'] / 1e9:.1f} | "
         lines.append(head + " | ".join(times) + " |")
-    runs = [row["runs"] for row in rows]
+    runs = sorted({row["runs"] for row in rows})
+    tf32 = "" if "threads" in first["device"] else " (its convolutions in TF32, PyTorch's default)"
+    passes = f"{runs[0]} to {runs[-1]}" if len(runs) > 1 else runs[0]
     return "\n".join(
         [
             *lines,
             "",
-            f"Median of {min(runs)} to {max(runs)} passes over the batch, from normalised images to logits (without "
+            f"Median of {passes} passes over the batch, from normalised images to logits (without "
             f"reading and resizing), untrained networks, on {first['device']}, {first['precision']}, torch "
             f"{first['torch']}; in brackets, how many times faster than the same network in plain eager float32, "
-            "measured in turns. GFLOPs: twice the multiply-adds of the convolutions, one image. No GPU was timed yet. "
+            f"measured in turns{tf32}. GFLOPs: twice the multiply-adds of the convolutions, one image. "
             f"(`{stored['command']}`)",
+        ]
+    )
+
+
+def gpu() -> str:
+    stored, found = read("gpu"), read("ladder-gpu")
+    lines = ["| method | images a second | ms a step | waiting for data | memory, GiB |", "|---" * 5 + "|"]
+    for name, row in stored["methods"].items():
+        numbers = f"{row['images_per_second']:.0f} | {row['ms']:.0f} | {row['waiting']:.1%} | {row['memory_gib']:.1f}"
+        lines.append(f"| {name} | {numbers} |")
+    differ = max(row["labels_differ_on_cpu"] for row in stored["methods"].values())
+    step, (network, *_) = found["step"], sorted(found["evaluations"], reverse=True)
+    last = found["evaluations"][network][-1]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Training at the preset `gpu` (512×1024, ResNet-18 where nothing else is said, {step['precision']}; the "
+            "images of both domains count) on one "
+            f"{stored['device']} with 16 cores, torch {stored['versions']['torch']}: the last 30 of 60 steps, with "
+            f"8 processes that load the data (`{stored['command']}`). Where the crops change, the loaders start anew "
+            "every few steps of so short a training, and little else was measured. Evaluated from its model file on "
+            f"the CPU, in float32, at most {differ:.2%} of an image's labels differ. Without data a supervised step "
+            f"takes {step['ms']:.0f} ms, {step['share']:.1%} of the rate of a large matrix product: small convolutions "
+            "and many launches, not arithmetic. "
+            f"A supervised training on `game` of {last['step']:,} steps took {last['seconds'] / 60:.1f} minutes and "
+            f"ends at {100 * last['miou']:.1f} mIoU on `real` (seed 0, `{found['command']}`); the ladder's rungs at "
+            "this preset have still to be run.",
         ]
     )
 
@@ -342,6 +375,7 @@ def drawn(protocol: str) -> str:
 TABLES = {
     "ladder": ladder, "ladder-cpu": ladder_cpu, "ladder-camvid": ladder_camvid, "results": table, "labels": labels,
     "self-training": self_training, "u2pl": u2pl, "mpl": mpl, "latency": latencies,
+    "latency-gpu": partial(latencies, "latency-gpu"), "gpu": gpu,
 }  # fmt: skip
 
 

@@ -138,14 +138,14 @@ class TrainingBatches(Dataset):
         return iter(_loader(self, self.workers, batch_size=None, sampler=steps))
 
 
-def _ignore_interrupts(worker: int) -> None:
+def ignore_interrupts(worker: int) -> None:
     """Ctrl-C reaches the workers too; only the training decides when it ends, and then they end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _loader(dataset: Dataset | range, workers: int, **options: object) -> DataLoader:
     pin = torch.cuda.is_available()
-    options |= {"worker_init_fn": _ignore_interrupts} if workers else {}
+    options |= {"worker_init_fn": ignore_interrupts} if workers else {}
     # Without a generator of its own a loader draws from the global one.
     return DataLoader(dataset, num_workers=workers, pin_memory=pin, generator=torch.Generator(), **options)
 

@@ -1,6 +1,7 @@
 """MiniCity: exact and repeatable scenes, two domains with a gap that opens, and a cache that is whole or absent."""
 
 import hashlib
+import os
 import pickle
 import subprocess
 import sys
@@ -174,3 +175,19 @@ FROZEN = "0f91805f3c6e1d3c37c048f5d4317309a76a938ecae2640933ce58f7ed9f1c2f"
 def test_the_world_is_frozen():
     """Every stored result was measured in this world. Tune the methods; never the world, nor this hash."""
     assert world_hash() == FROZEN
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
+def test_a_large_set_is_painted_by_several_processes_and_is_the_same(monkeypatch) -> None:
+    city, painters = MiniCity("real", size=(32, 64), n=40), set()
+    alone = [city.paint(number) for number in range(40)]
+    monkeypatch.setattr(dataset, "LARGE", 40 * 32 * 64)
+    paint = MiniCity.paint
+    monkeypatch.setattr(MiniCity, "paint", lambda self, index: (*paint(self, index), os.getpid()))
+    for image, labels, painter in city._painted():
+        painters.add(painter)
+        expected = alone.pop(0)
+        assert np.array_equal(image, expected[0]) and np.array_equal(labels, expected[1])
+    assert not alone and os.getpid() not in painters
+    monkeypatch.setattr(dataset, "LARGE", 40 * 32 * 64 + 1)
+    assert {painter for *_, painter in city._painted()} == {os.getpid()}

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torchvision.transforms.v2 import functional as F
 
+from minida.data import transforms
 from minida.data.transforms import Augmentation, denormalise, normalise
 from minida.types import IGNORE
 
@@ -201,3 +203,12 @@ def test_normalise_by_hand_and_back() -> None:
     assert normalise(every).dtype == torch.float32 and normalise(every).shape == (2, 3, 16, 16)
     assert torch.equal(denormalise(normalise(every)), every)
     assert torch.equal(every[0, 0].flatten(), torch.arange(256, dtype=torch.uint8))  # not in place
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.6, 1.1])
+def test_the_blur_of_a_large_image_is_torchvisions(sigma) -> None:
+    image = torch.randint(0, 256, (3, 256, 300), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    ours, theirs = transforms.gaussian_blur(image, sigma).int(), F.gaussian_blur(image, [5, 5], [sigma] * 2).int()
+    assert (ours - theirs).abs().max() <= 1 and (ours != theirs).float().mean() < 1e-3
+    part = image[:, :64, :64]
+    assert torch.equal(transforms.gaussian_blur(part, sigma), F.gaussian_blur(part, [5, 5], [sigma] * 2))

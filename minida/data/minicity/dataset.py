@@ -1,7 +1,10 @@
 """MiniCity as a data set, with its cache."""
 
 import hashlib
-from collections.abc import Sequence
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from numbers import Integral
 from pathlib import Path
@@ -10,10 +13,12 @@ import numpy as np
 import PIL
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from minida.data import cache
 from minida.data.base import SegmentationDataset
+from minida.data.loaders import ignore_interrupts
 from minida.data.minicity.domains import blend
 from minida.data.minicity.styles import develop
 from minida.data.minicity.world import compose
@@ -21,6 +26,7 @@ from minida.types import CITYSCAPES
 
 DOMAINS, SPLITS = ("game", "real"), ("train", "tune", "val")
 ARRAYS = ("images", "labels")  # (n, 3, H, W) and (n, H, W) uint8
+LARGE = 2**25  # pixels of a whole set from which several processes paint it: 64 images of 512x1024
 
 
 @lru_cache(maxsize=1)
@@ -113,10 +119,20 @@ class MiniCity(SegmentationDataset):
         if self._arrays is not None:
             return
         task, otherwise = f"painting {self.spec} {self.split}", "MiniCity paints in memory"
-        painted = map(self.paint, range(self.n))
-        self._arrays = cache.keep(self.folder, ARRAYS, self.n, painted, task, otherwise)
+        self._arrays = cache.keep(self.folder, ARRAYS, self.n, self._painted(), task, otherwise)
         if self._arrays is None:
-            self._arrays = cache.stack(tqdm(map(self.paint, range(self.n)), task, self.n, leave=False, unit="image"))
+            self._arrays = cache.stack(tqdm(self._painted(), task, self.n, leave=False, unit="image"))
+
+    def _painted(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """All scenes in order; those of a large set painted by a process a core, where a process can be forked."""
+        large = self.n * self.size[0] * self.size[1] >= LARGE
+        if large and sys.platform == "linux" and not multiprocessing.current_process().daemon:
+            yield from DataLoader(
+                range(self.n), batch_size=None, collate_fn=self.paint, num_workers=os.cpu_count() or 1,
+                multiprocessing_context="fork", worker_init_fn=ignore_interrupts, generator=torch.Generator(),
+            )  # fmt: skip
+        else:
+            yield from map(self.paint, range(self.n))
 
 
 def world_hash() -> str:
