@@ -80,7 +80,7 @@ def tried(test: str, student: Student) -> str:
     except AssertionError as error:
         return _line(error) or "a wrong answer"
     except AnswerError as error:
-        return UNTRIED if "NotImplementedError" in str(error) else str(error)
+        return f"{UNTRIED}: {str(error).split()[0]}" if "NotImplementedError" in str(error) else str(error)
     except Exception as error:
         return f"the answer cannot be used: {type(error).__name__}: {_line(error)}"
     return ""

@@ -36,6 +36,13 @@ def confusion(labels, predictions, classes):
     truth, guess = labels[valid].astype(int), predictions[valid].astype(int)
     return np.bincount(truth * (classes + 1) + guess, minlength=classes * (classes + 1)).reshape(classes, classes + 1)
 """,
+        "255 in a prediction is ignored, too": """
+def confusion(labels, predictions, classes):
+    valid = (labels != IGNORE) & (predictions != IGNORE)
+    truth, guess = labels[valid].astype(int), predictions[valid].astype(int)
+    guess = np.where((guess < 0) | (guess >= classes), classes, guess)
+    return np.bincount(truth * (classes + 1) + guess, minlength=classes * (classes + 1)).reshape(classes, classes + 1)
+""",
     },
     "ious": {
         "an absent class scores 0": """
@@ -63,6 +70,14 @@ def ious(matrix):
     matrix = np.asarray(matrix, dtype=float)
     with np.errstate(invalid="ignore"):
         return np.diag(matrix) / (matrix.sum(1) + matrix[:, :-1].sum(0))
+""",
+        "nan where a class meets no class": """
+def ious(matrix):
+    matrix = np.asarray(matrix, dtype=float)
+    right = np.diag(matrix)
+    there = matrix[:, :-1].sum(1) + matrix[:, :-1].sum(0) > 0
+    union = matrix.sum(1) + matrix[:, :-1].sum(0) - right
+    return np.where(there, right / np.maximum(union, 1), np.nan)
 """,
     },
     "refine": {

@@ -179,6 +179,9 @@ def set_thresholds(images, classes, q, caps):
         "the cap is forgotten": of_quantiles(
             ("min(np.quantile(sure[best == c], q), caps[c])", "np.quantile(sure[best == c], q)")
         ),
+        "the cap before the quantile": of_quantiles(
+            ("min(np.quantile(sure[best == c], q), caps[c])", "np.quantile(np.minimum(sure[best == c], caps[c]), q)")
+        ),
         "one quantile over all classes": of_quantiles(("np.quantile(sure[best == c], q)", "np.quantile(sure, q)")),
         "no interpolation": of_quantiles(("[best == c], q)", "[best == c], q, method='lower')")),
         "an empty list raises": of_quantiles(("    if not images:\n        return thresholds\n", "")),

@@ -39,6 +39,13 @@ MUTANTS = {
         "class 0 for an absent class": but("window", ("return None", "return 0, 0, *size")),
         "rows and columns swapped": but("window", ("for part in (rows, columns))", "for part in (columns, rows))")),
         "a large crop stays large": but("window", ("min(side, whole) for", "side for")),
+        "the median instead of the mean": but(
+            "window", ("int(2 * part.sum() + count) // (2 * count)", "int(np.floor(np.median(part) + 0.5))")
+        ),
+        "the middle of the box": but(
+            "window",
+            ("int(2 * part.sum() + count) // (2 * count)", "int(part.min() + part.max() + 1) // 2"),
+        ),
     },
     "plan": {
         "the most frequent class first": but("plan", ("np.argsort(total, kind=", "np.argsort(-total, kind=")),
@@ -53,6 +60,7 @@ MUTANTS = {
         ),
         "by the image's number": but("plan", ("for image in order if", "for image in sorted(order) if")),
         "the pair turned round": but("plan", ("plan.append((kind, image))", "plan.append((image, kind))")),
+        "a sort that is not stable": but("plan", ('np.argsort(total, kind="stable")', "np.argsort(total)")),
     },
     "schedule": {
         "the batch rounded up": but("schedule", ("step // (height * width)", "-(-step // (height * width))")),

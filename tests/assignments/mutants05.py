@@ -419,6 +419,21 @@ def align(images, wanted):
             u[c] = min(1, (n - above) / (reached - above))
     return t, s, u
 """,
+        "ties that are only near": """
+def align(images, wanted):
+    classes = len(wanted)
+    t, s, u = np.full(classes, np.inf), np.zeros(classes), np.zeros(classes)
+    sure = np.concatenate([confidence.ravel() for confidence, _ in images] + [np.zeros(0)])
+    best = np.concatenate([prediction.ravel() for _, prediction in images] + [np.zeros(0)])
+    for c in range(classes):
+        mine, n = np.sort(sure[best == c])[::-1], wanted[c]
+        if len(mine) and n > 1e-6:
+            t[c] = mine[min(int(np.ceil(n - 1e-6)), len(mine)) - 1]
+            reached, ties = np.sum(mine >= t[c]), np.sum(np.isclose(mine, t[c]))
+            s[c] = min(1, n / reached)
+            u[c] = min(1, (n - (reached - ties)) / ties)
+    return t, s, u
+""",
     },
     "lots": {
         "each pixel by its own lot": """
@@ -561,6 +576,15 @@ def draw(confidence, prediction, t, s, lots):
         part[order[:kept]] = True
         b, h, w = labels.shape
         labels[part.reshape(b, w, h).transpose(0, 2, 1)] = c
+    return labels
+""",
+        "a sort that is not stable": """
+def draw(confidence, prediction, t, s, lots):
+    labels = np.full(prediction.shape, IGNORE)
+    for c in range(len(t)):
+        places = np.flatnonzero((prediction == c) & (confidence >= t[c]))
+        order = np.argsort(lots.ravel()[places])
+        labels.ravel()[places[order[: int(s[c] * len(places) + 0.5)]]] = c
     return labels
 """,
     },

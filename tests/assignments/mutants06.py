@@ -231,6 +231,9 @@ MUTANTS = {
         "absent classes are left out": changed(
             BANK, "    return queues", "    return [queue for queue in queues if len(queue)]"
         ),
+        "a key of zeros is no key": changed(
+            BANK, "    return queues", "    return [queue[queue.any(1)] for queue in queues]"
+        ),
     },
     "contrast": {
         "an absent class moves the banks (released code)": changed(

@@ -11,12 +11,16 @@ from nbformat import NotebookNode
 
 from minida import classroom
 from minida.classroom.format import about, is_answer, is_test, is_written, leaks, problems, read, released
-from minida.classroom.grading import UNTRIED, code_of, tried
+from minida.classroom.grading import UNTRIED, asked, code_of, tried
 from minida.classroom.plain import decode, encode
 from minida.classroom.student import AnswerError
 
 HERE = Path(__file__).parent
 NAMES = classroom.names()
+HELPERS = [  # what a student may call a function of their own
+    *("asked", "centre", "close", "exp", "loss_of", "naive", "one", "pixel_by_pixel", "plan", "shares", "sigma"),
+    *("sigmoid", "slope_of", "slowly", "terms_of", "three", "where"),
+]
 
 
 def mutants(name: str) -> dict[str, dict[str, str]]:
@@ -67,6 +71,7 @@ def test_the_form(name):
     assert int(re.search(r"\*\*Time:\*\* (\d+) minutes", first)[1]) <= 90
     assert int(re.search(r"\*\*Points:\*\* (\d+)", first)[1]) == sum(told["points"] for told in graded)
     assert f"minida assignment check {name}.ipynb" in first
+    assert "Leave the arguments as they are: work on copies. Compute in float64 unless" in first
     for cell in tests:
         assert "### BEGIN HIDDEN TESTS" in cell.source, f"{about(cell)['grade_id']} hides nothing"
         asserts = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Assert)]
@@ -80,7 +85,34 @@ def test_the_form(name):
 def test_the_solution_has_full_marks_and_untouched_none(name):
     notebook = source(name)
     assert set(marks(notebook, notebook).values()) == {""}
-    assert set(marks(notebook, released(notebook)).values()) == {UNTRIED}
+    untouched = marks(notebook, released(notebook))
+    for cell in filter(is_test, notebook.cells):
+        said = untouched[about(cell)["grade_id"]]
+        assert said in [f"{UNTRIED}: {function}" for function in asked(cell.source)]
+
+
+def functions(cell: str) -> list[str]:
+    return [node.name for node in ast.parse(cell).body if isinstance(node, ast.FunctionDef)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_students_helpers_keep_their_names(name):
+    """As nbgrader runs it: all cells in one namespace, where a test may overwrite what solutions go on using."""
+    notebook = source(name)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    own = {function for cell in code if is_answer(cell) for function in functions(cell.source)}
+    helpers = [helper for helper in HELPERS if helper not in own]
+    names = {}
+    exec("\n".join(f"def {helper}(answer):\n    return answer" for helper in helpers), names)
+    for cell in code:
+        exec(cell.source, names)
+        for function in functions(cell.source) if is_answer(cell) else ():
+            said = "right(*given, **named)"
+            for helper in helpers:
+                said = f"{helper}({said})"
+            exec(f"def {function}(*given, right={function}, **named):\n    return {said}", names)
+        if is_test(cell):
+            assert all(function.startswith("_") for function in functions(cell.source))
 
 
 @pytest.mark.parametrize(("name", "exercise", "wrong"), MUTANTS, ids=["-".join(m)[:60] for m in MUTANTS])
