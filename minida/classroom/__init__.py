@@ -149,7 +149,10 @@ def _by_hand(path: Path, name: str) -> Mapping[tuple[str, str], str]:
 
 
 def _table(name: str, marks: Mapping[str, Sequence[Mark]], by_hand: Mapping[tuple[str, str], str]) -> str:
-    """CSV: a row for each student, a column for each graded cell, what is to be marked by hand left empty."""
+    """CSV: a row for each student, a column for each graded cell, what is to be marked by hand left empty.
+
+    Who has points in the table of before, but no marks yet, keeps them: grading may be stopped.
+    """
     columns = [mark.grade_id for mark in next(iter(marks.values()))]
     text = io.StringIO()
     writer = csv.writer(text)
@@ -158,6 +161,9 @@ def _table(name: str, marks: Mapping[str, Sequence[Mark]], by_hand: Mapping[tupl
         cells = [by_hand.get((student, m.grade_id), "") if m.points is None else m.points for m in theirs]
         total = sum(float(cell) for cell in cells if cell != "")
         writer.writerow([_plain(student), name, *cells, f"{total:g}", sum(mark.most for mark in theirs)])
+    for student in dict.fromkeys(who for who, _ in by_hand if who not in marks):
+        cells = [by_hand.get((student, column), "") for column in columns]
+        writer.writerow([_plain(student), name, *cells, f"{sum(float(cell) for cell in cells if cell):g}", ""])
     return text.getvalue()
 
 
