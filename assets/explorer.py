@@ -12,6 +12,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from minida.teach.explorer import OPEN, TEACHER, serving
+from minida.types import PALETTE
 
 FOLDER = Path(__file__).resolve().parent
 CODE = (
@@ -77,7 +78,8 @@ def main() -> None:
     sheet = Image.new("RGB", (WIDTH, 3 * height))  # one palette, so that nothing flickers
     for row, frame in enumerate((small[0], small[-10], small[-1])):
         sheet.paste(frame, (0, row * height))
-    colours = sheet.quantize(255)
+    colours = sheet.quantize(236)
+    colours.putpalette([*colours.getpalette()[: 3 * 236], *PALETTE.flatten().tolist()])  # the classes' own, exactly
     reduced = [frame.quantize(palette=colours, dither=Image.Dither.NONE) for frame in small]
     part = FOLDER / "explorer.gif.part"
     reduced[0].save(part, "GIF", save_all=True, append_images=reduced[1:], duration=180, loop=0, optimize=True)

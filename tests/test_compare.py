@@ -273,14 +273,19 @@ def test_the_command_line(tmp_path, capsys):
 
 def test_figures_show_every_rung():
     found = compare.rows(ladder((0.02, 0.03, 0.04)), "uda", "cpu")
-    cost, classes = cost_figure(found), class_figure(found)
-    axes = cost_figure(found, {"source-only": 1, "dsc": 4, "dsc-mpt": 5, "dsc-dars": 7, "oracle": 1}).axes[0]
-    assert "trainings of the baseline" in axes.get_xlabel() and "minutes" in cost.axes[0].get_xlabel()
-    assert {text.xy[0] for text in axes.texts} == {1, 4, 7}
-    written = {text.get_text() for text in cost.axes[0].texts}
-    assert written == {"source-only 20.0", "oracle 60.0", "adversarial, DSC 32.0", "DSC + DARS 35.0"}
-    spots = sorted(text.get_position()[1] for text in cost.axes[0].texts)
-    assert min(np.diff(spots)) > 0.04 and spots[-1] <= 1, "names do not overlap"
+    cost, classes = cost_figure(found[::-1]), class_figure(found)
+    times = cost_figure(found[::-1], {"source-only": 1, "dsc": 4, "dsc-mpt": 5, "dsc-dars": 7, "oracle": 1})
+    assert times.axes[1].get_xlabel() == "in trainings of the baseline" and cost.axes[1].get_xlabel() == "in minutes"
+    order = ["source-only   20.0", "adversarial, DSC   32.0", "DSC + DARS   35.0", "oracle   60.0"]  # the best on top
+    assert [label.get_text() for label in cost.axes[0].get_yticklabels()] == order
+    assert cost.axes[0].get_ylim() == (-0.7, 3.7) == cost.axes[1].get_ylim(), "each row has its line in both"
+    assert [bar.get_width() for bar in times.axes[1].patches] == [1, 4, 7, 1]
+    assert [text.get_text() for text in times.axes[1].texts] == ["1.0×", "4.0×", "7.0×", "1.0×"]
+    points = times.axes[0].containers
+    assert [point.lines[0].get_xdata()[0] for point in points] == pytest.approx([20, 32, 35, 60])
+    assert [point.lines[0].get_ydata()[0] for point in points] == [0, 1, 2, 3]
+    ends = points[2].lines[2][0].get_segments()[0][:, 0]
+    assert ends == pytest.approx([35 - found[2].interval, 35 + found[2].interval]), "the interval, by its row"
     assert [label.get_text() for label in classes.axes[0].get_yticklabels()] == [row.title for row in found]
     cells = [text.get_text() for text in classes.axes[0].texts]
     assert cells.count("–") == len(found) and "35" in cells, "an absent class is a dash"

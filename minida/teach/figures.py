@@ -110,7 +110,7 @@ class LiveCurves:
         """Draw now, over the last drawing."""
         columns = 2 if len(self.panels) == 4 else min(len(self.panels), 3)
         rows = -(-len(self.panels) // columns)
-        fig, words = Figure((WIDTH, 0.4 + 2.6 * rows), layout="constrained"), []
+        fig, words = Figure((WIDTH, 0.4 + (2.6 if columns == 3 else 3.2) * rows), layout="constrained"), []
         for place, (label, (key, scale, *reference)) in enumerate(self.panels.items(), 1):
             ax, series = fig.add_subplot(rows, columns, place), self._series(key, scale)
             if reference:

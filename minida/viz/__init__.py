@@ -6,7 +6,7 @@ Names are resolved when asked for: `views` works where neither matplotlib nor ip
 from importlib import import_module
 
 _NAMES = {
-    "style": "OKABE_ITO colour_of styles_of use_style",
+    "style": "INK LINES OKABE_ITO QUIET colour_of styles_of text_colour use_style",
     "views": "colorize encode error_map one_class outline overlay",
     "figures": "class_bars confusion_figure curves gallery iou_table",
     "ladder": "class_figure cost_figure",

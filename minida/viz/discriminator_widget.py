@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from minida.data import SegmentationDataset, normalise
 from minida.models import BiSeNet
 from minida.models.discriminators import Discriminator
+from minida.viz.figures import gallery
 from minida.viz.prediction_widget import PredictionExplorer
 from minida.viz.views import discriminator_map
 
@@ -47,14 +48,19 @@ class DiscriminatorExplorer(PredictionExplorer):
     def describe(self, name: str, domain: str, n: int) -> str:
         """What is shown, how much of it is right, and what the discriminator says."""
         said = self.judge(name, domain, n)
-        cells = f"{(said > 0.5).sum()} of {said.size} cells above one half (vermillion)"
-        words = f"The discriminator says target with {said.mean():.2f} on average; {cells}."
+        cells = f"{(said > 0.5).sum()} of {said.size} cells above 50 % (vermillion)"
+        words = f"The discriminator's probability of target is {said.mean():.0%} on average; {cells}."
         return f"{super().describe(name, domain, n)} {words}"
 
     def static(self, numbers: Sequence[int] = (0, 1)) -> Figure:
-        """The same in a figure: images of each domain in rows; image, truth and every network, judged, in columns."""
-        fig = super().static(numbers)
-        words = "In each cell: the discriminator's probability of target (above one half: vermillion, below: blue)"
+        """The same in a figure, without what the discriminator never sees: images of each domain in rows, truth and
+        every network, judged, in columns.
+        """
+        places = [(domain, n) for domain in self.datasets for n in numbers]
+        rows = [[self.pair(*place)[1], *(self.cell(name, *place) for name in self.networks)] for place in places]
+        table = next(iter(self.datasets.values())).table
+        fig = gallery(rows, ["truth", *self.networks], table, [f"{domain} {n}" for domain, n in places])
+        words = "In each cell: the discriminator's probability of target in % (above 50: vermillion, below: blue)"
         fig.suptitle(words, size=9, x=0.01, ha="left")
         return fig
 

@@ -57,11 +57,19 @@ def gallery(
 
 
 def class_bars(
-    values: Mapping[str, Sequence], names=CLASSES, tail=TAIL, log: bool = False, xlabel: str = "share of pixels"
+    values: Mapping[str, Sequence],
+    names=CLASSES,
+    tail=TAIL,
+    log: bool = False,
+    xlabel: str = "share of pixels",
+    ax=None,
 ) -> Figure:
-    """Bars (in %) of (C,) fractions, a group for each class; tail classes have a star and a grey band."""
-    fig = Figure((WIDTH, 0.8 + len(names) * (0.12 + 0.11 * len(values))), layout="constrained")
-    ax = fig.subplots()
+    """Bars (in %) of (C,) fractions, a group for each class; tail classes have a star and a grey band.
+
+    Drawn on `ax` if there is one; several of one figure share one legend.
+    """
+    if ax is None:
+        ax = Figure((WIDTH, 0.8 + len(names) * (0.12 + 0.11 * len(values))), layout="constrained").subplots()
     centres, thickness = np.arange(len(names)), 0.8 / len(values)
     for number, (label, look) in enumerate(styles_of(values).items()):
         places = centres + (number - (len(values) - 1) / 2) * thickness
@@ -80,9 +88,9 @@ def class_bars(
     ax.grid(False, axis="y")
     ax.grid(True, axis="x")
     ax.set_xlabel(f"{xlabel} in %{', logarithmic' if log else ''}{' (* tail class)' if len(tail) else ''}")
-    if len(values) > 1:
-        fig.legend(loc="outside upper right", ncols=len(values))
-    return fig
+    if len(values) > 1 and not ax.figure.legends:
+        ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside upper right", ncols=len(values))
+    return ax.figure
 
 
 def curves(series: Mapping[str, tuple], xlabel: str = "step", ylabel: str = "loss", ax=None) -> Figure:

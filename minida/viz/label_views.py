@@ -12,7 +12,7 @@ from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
 
 from minida.types import IGNORE, PALETTE
-from minida.viz.views import VOID, colorize, outline, to_array, to_labels, to_rgb
+from minida.viz.views import VOID, colorize, draw_line, outline, to_array, to_labels, to_rgb
 
 VIEWS = {  # and what their colours mean
     "image": "What the network sees.",
@@ -35,9 +35,21 @@ def pale(image) -> np.ndarray:
 
 
 def believed_map(image, pseudo, palette: np.ndarray = PALETTE) -> np.ndarray:
-    """Believed pixels in their class's colour, the others as the image in pale grey."""
+    """Believed pixels in their class's colour, a white line between classes; the others as the image in pale grey.
+
+    A dark line runs around what is believed, on the pale pixels: a pole one pixel wide keeps its colour.
+    """
     pseudo = to_labels(pseudo)
-    return np.where((pseudo == IGNORE)[..., None], pale(image), colorize(pseudo, palette))
+    believed = pseudo != IGNORE
+    picture = np.where(believed[..., None], colorize(pseudo, palette), pale(image))
+    between, around = np.zeros((2, *pseudo.shape), bool)
+    for one, next_ in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+        between[one] |= believed[one] & believed[next_] & (pseudo[one] != pseudo[next_])
+        around[one] |= ~believed[one] & believed[next_]
+        around[next_] |= believed[one] & ~believed[next_]
+    draw_line(picture, between, (255, 255, 255))
+    draw_line(picture, around, _INK)
+    return picture
 
 
 def verdict_map(image, pseudo, truth) -> np.ndarray:

@@ -12,49 +12,43 @@ MARKS = {  # by what the interval of the difference to the control allows
     "better": ("green", "^", "better than its control"), "worse": ("vermillion", "v", "worse than its control"),
     "": ("blue", "o", "the seeds leave it open"), "alone": ("black", "D", "has no control"),
 }  # fmt: skip
+_COST = "#8a8a8a"
 
 
 def cost_figure(rows: Sequence, costs: Mapping[str, float] | None = None) -> Figure:
-    """mIoU with its 95 % interval against the cost of training, a mark and a name for each minida.compare.Row.
+    """A line for each minida.compare.Row, best on top: mIoU with its 95 % interval, and beside it the cost of training.
 
     The cost is in minutes, as they were taken, or by `costs`: rung -> its multiple of the baseline's training.
     """
-    fig = Figure((WIDTH, 1.2 + 0.28 * max(10, len(rows))), layout="constrained")
-    ax = fig.subplots()
     order = sorted(rows, key=lambda row: row.miou)
     kinds = ["alone" if row.control is None else row.verdict for row in order]
-    spent = [costs[row.rung] if costs else row.minutes for row in order]
-    for row, kind, cost in zip(order, kinds, spent, strict=True):
+    places = range(len(order))
+    fig = Figure((WIDTH, 1.5 + 0.29 * len(order)), layout="constrained")
+    scores, spent = fig.subplots(1, 2, sharey=True, width_ratios=(2.4, 1))
+    for place, row, kind in zip(places, order, kinds, strict=True):
         hue, mark, _ = MARKS[kind]
-        look = {"color": LINES[hue], "marker": mark, "markersize": 6 if mark == "D" else 7}
-        ax.errorbar(cost, row.miou, row.interval, **look, capsize=3, linewidth=1)
-    line = {"arrowstyle": "-", "relpos": (0, 0.5), "color": "#8c8c8c", "linewidth": 0.6, "shrinkA": 1, "shrinkB": 6}
-    for row, kind, cost, spot in zip(order, kinds, spent, _spots(order, *ax.get_ylim()), strict=True):
-        ax.annotate(
-            f"{row.title} {row.miou:.1f}",
-            (cost, row.miou),
-            (1.03, spot),
-            textcoords="axes fraction",
-            va="center",
-            size=9,
-            color=text_colour(LINES[MARKS[kind][0]]) if row.verdict else INK,
-            arrowprops=line,
-            annotation_clip=False,
-        )
+        look = {"color": LINES[hue], "marker": mark, "markersize": {"D": 6.5, "o": 8}.get(mark, 9), "linewidth": 1.6}
+        scores.errorbar(row.miou, place, xerr=row.interval, markeredgecolor="white", **look)
+    scores.set_yticks(places, [f"{row.title}   {row.miou:.1f}" for row in order])
+    for name, row, kind in zip(scores.get_yticklabels(), order, kinds, strict=True):
+        name.set_color(text_colour(LINES[MARKS[kind][0]]) if row.verdict else INK)
+    cost = [costs[row.rung] if costs else row.minutes for row in order]
+    bars = spent.barh(places, cost, 0.42, color=_COST)
+    spent.bar_label(bars, [f"{value:.1f}{'×' if costs else ''}" for value in cost], padding=4, color=INK)
+    spent.grid(False)
+    scores.grid(False, axis="x")
+    scores.grid(True, axis="y")
+    for ax in (scores, spent):
+        ax.tick_params("y", length=0)
+        ax.spines.left.set_visible(False)
+    scores.set(ylim=(-0.7, len(order) - 0.3), title="mIoU in %, with the 95 % interval of its mean")
+    spent.set(xticks=(), xlim=(0, 1.25 * max(cost)), title="cost, all stages")
+    spent.set_xlabel("in trainings of the baseline" if costs else "in minutes", loc="left")
+    spent.spines.bottom.set_visible(False)
     for hue, mark, words in (MARKS[kind] for kind in MARKS if kind in kinds):
-        ax.plot([], [], mark, color=LINES[hue], label=words)
+        scores.plot([], [], mark, color=LINES[hue], label=words)
     fig.legend(loc="outside lower left", ncols=4)
-    axis = "cost of both stages, in trainings of the baseline" if costs else "minutes of training, all stages"
-    ax.set(xlabel=axis, title="mIoU in %, with the 95 % interval of its mean")
     return fig
-
-
-def _spots(order: Sequence, low: float, high: float) -> np.ndarray:
-    """Heights of the names, 0 to 1, in the rows' order: near the points, with a line's height of distance."""
-    steps = 0.052 * np.arange(len(order)) * 14 / max(14, len(order))
-    wanted = np.array([(row.miou - low) / (high - low) for row in order]) - steps
-    up, down = np.maximum.accumulate(wanted), np.minimum.accumulate(wanted[::-1])[::-1]
-    return np.clip((up + down) / 2, 0.0, 0.99 - steps[-1]) + steps
 
 
 def class_figure(rows: Sequence, names: Sequence[str] = CLASSES, tail: Sequence[int] = TAIL) -> Figure:

@@ -54,9 +54,13 @@ def outline(rgb, labels, colour: tuple[int, int, int] = (255, 255, 255)) -> np.n
     edge = np.zeros(labels.shape, bool)
     edge[:, :-1] = labels[:, :-1] != labels[:, 1:]
     edge[:-1] |= labels[:-1] != labels[1:]
-    # a third of the picture stays: a pole one pixel wide is all edge
-    picture[edge] = (picture[edge].astype(np.uint16) + 2 * np.array(colour, np.uint16)) // 3
+    draw_line(picture, edge, colour)
     return picture
+
+
+def draw_line(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> None:
+    """Colour the pixels of a mask in place; a third of the picture stays: a pole one pixel wide is all edge."""
+    picture[mask] = (picture[mask].astype(np.uint16) + 2 * np.array(colour, np.uint16)) // 3
 
 
 def overlay(image, labels, alpha: float = 0.55, palette: np.ndarray = PALETTE) -> np.ndarray:
@@ -92,19 +96,20 @@ def error_map(labels, predictions) -> np.ndarray:
 def discriminator_map(labels_rgb, target_probability) -> np.ndarray:
     """A discriminator's (h, w) answers over a prediction's picture: each cell framed, tinted, with its number.
 
-    Blue: taken for source; vermillion: taken for target; none: undecided. The number is that of target, in %.
+    Blue: taken for source; vermillion: taken for target; none: undecided. The number is that of target, in %; it is
+    left out where a cell is too small for one that can be read, 11 pixels high.
     """
     picture, values = to_rgb(labels_rgb), to_array(target_probability).astype(float)
     cells = to_labels(np.arange(values.size).reshape(values.shape), picture.shape[:2])  # each pixel's cell
-    sure = values.flatten()[cells][..., None]  # (H, W, 1)
-    weight = 0.6 * abs(2 * sure - 1)
-    tint = np.where(sure > 0.5, (213, 94, 0), (0, 114, 178))
-    pale = picture * 0.08 + picture.mean(axis=2, keepdims=True) * 0.32 + 150
+    weight = (0.6 * abs(2 * values - 1)).flatten()[cells][..., None].astype(np.float32)  # (H, W, 1)
+    tint = np.where(values.flatten()[:, None] > 0.5, (213, 94, 0), (0, 114, 178)).astype(np.float32)[cells]
+    pale = np.float32(0.08) * picture + picture.mean(axis=2, keepdims=True, dtype=np.float32) * 0.32 + 150
     canvas = Image.fromarray(outline((pale * (1 - weight) + tint * weight).astype(np.uint8), cells, (40, 40, 40)))
     high, wide = (n / m for n, m in zip(picture.shape, values.shape, strict=False))
-    size = max(6, min(0.45 * high, 0.45 * wide))
+    room = min(high, wide)
+    size = max(11, 0.45 * room)
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size)
-    for (row, column), value in np.ndenumerate(values):
+    for (row, column), value in np.ndenumerate(values) if room >= 22 else ():
         place, look = ((column + 0.5) * wide, (row + 0.5) * high), {"anchor": "mm", "font": font}
         draw.text(place, f"{100 * value:.0f}", (20, 20, 20), stroke_width=1 + (size > 14), stroke_fill="white", **look)
     return np.asarray(canvas)

@@ -64,7 +64,7 @@ def test_it_shows_and_says_what_the_discriminator_answers(explorer, domain, name
     assert np.array_equal(shown(explorer), discriminator_map(large, said))
     words = explorer.words.value
     assert f"Image 1, {domain}, discriminator. {name}: {(guess == labels).float().mean():.1%} right." in words
-    assert f"says target with {said.mean():.2f} on average; {(said > 0.5).sum()} of 8 cells above one half" in words
+    assert f"target is {said.mean():.0%} on average; {(said > 0.5).sum()} of 8 cells above 50 % (vermillion)" in words
     assert 'role="status"' in words
 
 
@@ -89,14 +89,9 @@ def test_a_change_redraws_in_time_and_asks_nobody_twice(monkeypatch):
 
 def test_static_figure_shows_both_domains_and_every_network_judged(explorer):
     fig = explorer.static((0, 2))
-    assert [ax.get_title() or ax.get_title(loc="left") for ax in fig.axes[:4]] == [
-        "image",
-        "truth",
-        "source-only",
-        "DSC",
-    ]
-    assert [ax.texts[0].get_text() for ax in fig.axes[::4]] == ["target 0", "target 2", "source 0", "source 2"]
+    assert [ax.get_title(loc="left") or ax.get_title() for ax in fig.axes[:3]] == ["truth", "source-only", "DSC"]
+    assert [ax.texts[-1].get_text() for ax in fig.axes[::3]] == ["target 0", "target 2", "source 0", "source 2"]
     explorer.domain.value, explorer.network.value, explorer.number.value = "source", "DSC", 2
     assert np.array_equal(fig.axes[-1].images[0].get_array(), shown(explorer)), "the last cell is the widget's picture"
-    assert "probability of target" in fig.get_suptitle()
+    assert "probability of target in %" in fig.get_suptitle()
     assert "run this cell" in repr(explorer) and "DiscriminatorExplorer" in repr(explorer)

@@ -78,6 +78,15 @@ def test_class_bars_mark_the_tail_and_hatch_the_second_series():
     assert {bar.get_hatch() for bar in ax.containers[1]} == {"////"} != {bar.get_hatch() for bar in ax.containers[0]}
 
 
+def test_two_panels_of_bars_share_one_legend():
+    fig = mpl.figure.Figure(layout="constrained")
+    for ax, share in zip(fig.subplots(1, 2, sharey=True), (0.5, 0.25), strict=True):
+        assert figures.class_bars({"a": [share] * 19, "b": [0.1] * 19}, ax=ax) is fig
+        assert [bar.get_width() for bar in ax.containers[0]] == [100 * share] * 19
+    assert len(fig.axes) == 2
+    assert [[text.get_text() for text in legend.get_texts()] for legend in fig.legends] == [["a", "b"]]
+
+
 def test_confusion_is_normalised_by_row():
     fig = figures.confusion_figure(np.array([[3, 1], [0, 0]]), ["a", "b"])
     assert [text.get_text() for text in fig.axes[0].texts] == ["75", "25"]

@@ -22,7 +22,7 @@ from minida.viz.label_views import (
 from minida.viz.views import VOID, colorize, outline
 
 SIZE = (24, 48)
-MAN, CAR = CLASSES.index("person"), CLASSES.index("car")
+MAN, CAR, POLE = (CLASSES.index(name) for name in ("person", "car", "pole"))
 
 
 @pytest.fixture
@@ -41,9 +41,24 @@ def test_believed_pixels_have_their_class_colour_and_others_are_pale(image):
     pseudo = np.full(SIZE, IGNORE)
     pseudo[:, :10] = CAR
     picture = believed_map(image, pseudo)
-    assert (picture[:, :10] == PALETTE[CAR]).all() and (picture[:, 10:] == pale(image)[:, 10:]).all()
+    assert (picture[:, :10] == PALETTE[CAR]).all() and (picture[:, 11:] == pale(image)[:, 11:]).all()
     other = believed_map(image, pseudo, 255 - PALETTE)
     assert (other[:, :10] == 255 - PALETTE[CAR]).all()
+
+
+def test_a_dark_line_runs_around_what_is_believed_and_a_white_one_between_its_classes(image):
+    pseudo = np.full(SIZE, IGNORE)
+    pseudo[4:8, 4:8], pseudo[4:8, 8:12], pseudo[16, 30] = CAR, MAN, POLE
+    picture, light = believed_map(image, pseudo), pale(image).astype(int)
+    expected = np.where((pseudo == IGNORE)[..., None], light, PALETTE[np.minimum(pseudo, 18)].astype(int))
+    expected[4:8, 7] = (PALETTE[CAR].astype(int) + 2 * 255) // 3
+    for row, column in np.ndindex(SIZE):
+        beside = [(row + y, column + x) for y, x in ((0, 1), (1, 0), (0, -1), (-1, 0))]
+        if pseudo[row, column] == IGNORE and any(
+            0 <= y < SIZE[0] and 0 <= x < SIZE[1] and pseudo[y, x] != IGNORE for y, x in beside
+        ):
+            expected[row, column] = (light[row, column] + 2 * 34) // 3
+    assert np.array_equal(picture, expected), "a believed pixel alone keeps its colour, in a frame of four"
 
 
 def test_verdict_tells_right_wrong_unknown_and_not_believed_apart(image):

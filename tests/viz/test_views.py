@@ -121,3 +121,12 @@ def test_discriminator_numbers_are_written(size):
     changed = (abs(a - b).max(2) > 60).nonzero()
     assert len(changed[0]) > 5 and changed[1].min() > size[1] / 2, "the second cell's number, and nothing else"
     assert (a.min(2) > 250).any() and (a.max(2) < 40).any(), "dark on white"
+
+
+@pytest.mark.parametrize("cell, written", [(22, True), (21, False), (64, True)])
+def test_discriminator_numbers_are_large_or_left_out(cell, written, monkeypatch):
+    sizes, load = [], views.ImageFont.load_default
+    monkeypatch.setattr(views.ImageFont, "load_default", lambda size: sizes.append(size) or load(size))
+    picture = judged([[0.5] * 3], (cell, 3 * cell)).astype(int)
+    middle = picture[2:-2, cell + 2 : 2 * cell - 2]
+    assert (np.ptp(middle) > 150) == written and min(sizes) >= 11

@@ -1,12 +1,5 @@
-"""What a course on a projector needs: contrast, size, a second cue beside colour, and words beside pictures.
+"""What a projector needs of every kind of figure and page: words and lines with contrast, and large enough."""
 
-Contrast: Web Content Accessibility Guidelines 2.2, criteria 1.4.3 (text, 4.5 : 1) and 1.4.11 (lines and bars, 3 : 1).
-Colour vision: Machado, Oliveira, Fernandes, "A Physiologically-based Model for Simulation of Color Vision Deficiency",
-IEEE TVCG 15(6), 2009, severity 1.0, in linear RGB. Distances: CIE 1976, in Lab.
-"""
-
-import itertools
-import json
 import re
 from pathlib import Path
 
@@ -14,6 +7,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from contrast import TAIL_BAND, WHITE, apart, contrast
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb, to_rgba
@@ -27,64 +21,14 @@ from minida.classroom.grading import Mark
 from minida.compare.report import Row
 from minida.data import MiniCity
 from minida.models import BiSeNet
-from minida.teach import course
 from minida.teach import figures as teaching
-from minida.types import CLASSES, PALETTE
+from minida.types import CLASSES
 from minida.viz import diagrams, figures, label_views, ladder, style, views
 from minida.viz.label_widget import LabelExplorer
-from minida.viz.widgets import StreetExplorer, StreetState, street_view
+from minida.viz.widgets import StreetExplorer
 
 ROOT = Path(__file__).parents[2]
-WHITE, TAIL_BAND = (1, 1, 1), to_rgb("#f3f3f3")
 NAMES = [name for name in style._FIXED if name != "labelled"]
-SIGHT = {
-    "all cones": np.eye(3),
-    "protan": [(0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)],
-    "deutan": [(0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)],
-    "tritan": [(1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.303900)],
-}
-TO_XYZ = [(0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041)]
-
-
-# ---- measures
-
-
-def linear(rgb) -> np.ndarray:
-    """sRGB in [0, 1] -> linear light."""
-    rgb = np.asarray(rgb, float)
-    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-
-
-def contrast(one, other) -> np.ndarray:
-    """WCAG 2.2, "contrast ratio"; colours (..., 3) in [0, 1]."""
-    light = [linear(colour) @ (0.2126, 0.7152, 0.0722) + 0.05 for colour in (one, other)]
-    return np.maximum(*light) / np.minimum(*light)
-
-
-def lab(rgb, sight: str) -> np.ndarray:
-    """Colours (..., 3) in [0, 1] in CIE Lab, as they are seen."""
-    seen = np.clip(linear(rgb) @ np.transpose(SIGHT[sight]), 0, 1)
-    share = seen @ np.transpose(TO_XYZ) / np.sum(TO_XYZ, 1)
-    x, y, z = np.moveaxis(np.where(share > (6 / 29) ** 3, np.cbrt(share), share * 841 / 108 + 4 / 29), -1, 0)
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -1)
-
-
-def apart(one, other) -> float:
-    """The least distance of any colour of one set from any of the other, to whoever sees them worst."""
-    one, other = (np.reshape(colours, (-1, 3)) / 1.0 for colours in (one, other))
-    return min(np.linalg.norm(lab(one, sight)[:, None] - lab(other, sight)[None], axis=-1).min() for sight in SIGHT)
-
-
-def test_the_measures():
-    assert contrast((0, 0, 0), WHITE) == pytest.approx(21)
-    assert contrast(to_rgb("#767676"), WHITE) == pytest.approx(4.54, abs=0.01), "the lightest grey that passes"
-    assert lab((1, 0, 0), "all cones") == pytest.approx([53.24, 80.09, 67.20], abs=0.05)
-    for sight in SIGHT:
-        assert lab((0.5, 0.5, 0.5), sight)[1:] == pytest.approx([0, 0], abs=0.05), "grey stays grey"
-    assert apart(to_rgb("#767676"), to_rgb("#767676")) == 0
-
-
-# ---- every kind of figure
 
 
 def streets(size=(48, 96)):
@@ -249,124 +193,6 @@ def test_a_discriminators_numbers_can_be_read_in_five_columns(monkeypatch):
     FigureCanvasAgg(column).draw()
     shown = column.axes[0].get_window_extent().width / column.dpi * 72  # points
     assert sizes[0] * shown / picture.shape[1] >= 8
-
-
-# ---- without colour
-
-
-def test_right_wrong_and_not_believed_stay_apart_for_everyone():
-    greys = np.arange(256, dtype=np.uint8)[:, None, None].repeat(3, 2)  # (256, 1, 3): each is an image's pixel
-    seen = {}
-    for name, label, truth in (("right", 0, 0), ("wrong", 1, 0), ("pale", 255, 0), ("unknown", 0, 255)):
-        picture = label_views.verdict_map(greys, np.full((256, 1), label), np.full((256, 1), truth))
-        seen[name] = np.unique(picture.reshape(-1, 3), axis=0) / 255
-    assert len(seen["wrong"]) == 2 and apart(*seen["wrong"]) > 20, "stripes are seen"
-    light = seen["wrong"][seen["wrong"].sum(1).argmax()]
-    assert apart(seen["right"], light) > 40 and apart(seen["pale"], light) > 40
-    assert apart(seen["right"], seen["pale"]) > 15
-    assert apart(seen["unknown"], light) > 40 and apart(seen["unknown"], seen["pale"]) > 40
-
-
-def test_two_curves_differ_in_marker_and_in_dash_or_colour():
-    looks = [(style.LINES[hue], str(dash), marker) for hue, dash, marker in style._LOOKS]
-    for (hue, dash, marker), (other, dash_, marker_) in itertools.combinations(looks, 2):
-        assert marker != marker_
-        assert dash != dash_ or apart(to_rgb(hue), to_rgb(other)) > 25, f"{hue} and {other}, both {dash}"
-        assert hue == other or apart(to_rgb(hue), to_rgb(other)) > 15, f"{hue} and {other}"
-
-
-def test_every_look_has_contrast_on_white_and_on_the_band_of_tail_classes():
-    for look in style.styles_of(NAMES).values():
-        assert min(contrast(to_rgb(look["color"]), ground) for ground in (WHITE, TAIL_BAND)) >= 3, look
-        assert contrast(to_rgb(style.text_colour(look["color"])), WHITE) >= 4.5, look
-
-
-def test_marks_and_bars_have_a_form_beside_their_colour():
-    assert len({mark for _, mark, _ in ladder.MARKS.values()}) == len(ladder.MARKS)
-    assert len({words for *_, words in ladder.MARKS.values()}) == len(ladder.MARKS)
-    assert len(set(style.HATCHES)) == len(style.HATCHES) >= 4
-
-
-HARD = {  # classes whose colours are closer than 12 to somebody; the palette is given, so lines and names help
-    ("road", "wall"), ("road", "bus"), ("road", "train"), ("wall", "sky"), ("fence", "pole"), ("bus", "train"),
-    ("traffic light", "traffic sign"), ("vegetation", "person"),
-}  # fmt: skip
-
-
-def test_the_class_colours_that_need_a_second_cue_are_known():
-    pairs = itertools.combinations(range(19), 2)
-    close = {(CLASSES[a], CLASSES[b]) for a, b in pairs if apart(PALETTE[a] / 255, PALETTE[b] / 255) < 12}
-    assert close == HARD
-
-
-LABELS = np.array([[CLASSES.index("bus")] * 4 + [CLASSES.index("train")] * 4] * 8)  # nobody tells their colours apart
-GREY = np.full((8, 8, 3), 90, np.uint8)
-OUTLINED = {
-    "truth": lambda: label_views.label_view("truth", GREY, LABELS, LABELS, LABELS)[::120, ::120],
-    "prediction": lambda: label_views.label_view("prediction", GREY, LABELS, LABELS, LABELS)[::120, ::120],
-    "labels": lambda: street_view(StreetState(view="labels"), GREY, LABELS),
-    "overlay": lambda: street_view(StreetState(), GREY, LABELS),
-    "gallery": lambda: figures.gallery([[LABELS.repeat(40, 0).repeat(40, 1)]]).axes[0].images[0].get_array(),
-}
-
-
-@pytest.mark.parametrize("name", OUTLINED)
-def test_a_line_runs_between_classes_in_every_label_picture(name):
-    picture = np.asarray(OUTLINED[name]()) / 255
-    row = picture[len(picture) // 2]
-    line = contrast(row, row[0]) >= 3
-    assert line.any() and not line[: len(row) // 4].any() and line.mean() <= 0.25, "one line, in the middle"
-
-
-def test_the_games_predictions_are_outlined(drawn):
-    for ax in drawn["game"].axes:
-        pictures = [image.get_array() for image in ax.images if image.get_extent()[0] > 30]
-        assert len(pictures) == 2
-        for picture in pictures:
-            bare = (picture[:, :, None] == PALETTE).all(-1).any(-1)
-            assert 0.02 < 1 - bare.mean() < 0.4, "pixels that are no class's colour: lines"
-
-
-# ---- words beside pictures, in every document that is read
-
-
-def alts(html: str) -> list[str]:
-    """The alternative texts of a page's or a text's images; "" where one has none."""
-    html = re.sub(r"^ *```.*?^ *```", "", html, flags=re.S | re.M)
-    tags = [re.search(r"\balt=([\"'])(.*?)\1", tag, re.S) for tag in re.findall(r"<img\b[^>]*>", html)]
-    return [tag[2] if tag else "" for tag in tags] + re.findall(r"!\[([^\]]*)\]\(", html)
-
-
-def texts_of(path: Path) -> str:
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".md":
-        return text
-    cells = json.loads(text)["cells"]
-    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-
-
-def test_every_picture_of_every_text_has_alternative_text():
-    folders = [ROOT.glob("*.md"), (ROOT / "assets").rglob("*.md"), (ROOT / "notebooks").rglob("*.md")]
-    paths = [*itertools.chain(*folders), *(ROOT / "notebooks").rglob("*.ipynb")]
-    found = {path: alts(texts_of(path)) for path in paths if ".ipynb_checkpoints" not in path.parts}
-    assert len(found) > 15 and len(found[ROOT / "README.md"]) >= 5
-    assert not [(path.name, alt) for path, texts in found.items() for alt in texts if len(alt.strip()) < 20]
-
-
-def test_the_courses_pages_keep_the_alternative_text(tmp_path):
-    content = teaching._html(np.zeros((9, 9, 3), np.uint8), 90, "A black square, seen from above", "A caption")
-    output = course.nbformat.v4.new_output("display_data", content)
-    cells = [course.nbformat.v4.new_markdown_cell("# T\n![A red square, seen from above](red.png)")]
-    cells += [course.nbformat.v4.new_code_cell("x", outputs=[output])]
-    (tmp_path / "red.png").write_bytes(b"\x89PNG")
-    course.write_html(course.nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb", tmp_path)
-    page = (tmp_path / "a.html").read_text(encoding="utf-8")
-    body = page[page.index("<body") :]
-    assert sorted(alts(body)) == ["A black square, seen from above", "A red square, seen from above"]
-    assert re.search(r"<html[^>]*\blang=\"en\"", page) and re.search(r"<title>[^<]+</title>", page)
-
-
-# ---- light and dark
 
 
 def ink_and_ground(css: str) -> tuple[str, str]:
