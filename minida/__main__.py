@@ -46,6 +46,7 @@ class Parser(argparse.ArgumentParser):
             known = [option for parser in _family(self) for option in parser._option_string_actions]
             close = difflib.get_close_matches(unknown[0], known, n=1)
             message += f"; did you mean {close[0]}?" if close else f"; see {self.prog} --help"
+        message = " ".join(message.splitlines())  # a word may hold a newline
         first = os.environ.get("RANK", "0") == "0"  # of several processes that torchrun started, all with this mistake
         self.exit(2, f"{self.prog}: {message}\n" if first else None)
 
@@ -307,7 +308,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.json and distributed.rank() == 0:
                 print(to_json(answer))
     except (ValueError, FloatingPointError, OSError) as error:
-        print("minida:", error, *getattr(error, "__notes__", []), file=sys.stderr)
+        said = (str(error), *getattr(error, "__notes__", []))
+        print("minida:", *(line for text in said for line in text.splitlines()), file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error):  # CPU and GPU have words of their own

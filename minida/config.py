@@ -4,7 +4,8 @@ import dataclasses
 import difflib
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from math import isfinite
+from typing import Any, get_args, get_origin
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Config:
     protocol: str = "uda"  # uda: labelled source, unlabelled target; ssl: a labelled fraction of the source
     source: str = "minicity:game"  # data set with labels, as minida.data.open takes it
     target: str | None = None  # data set without labels; evaluation is on it, else on the source
-    labeled: str = "1"  # share of the source whose labels are used, such as 1/8
+    labeled: str | float = "1"  # share of the source whose labels are used, such as 1/8
     seed: int = 0  # decides the initial weights, the order of the images and every augmentation
 
     backbone: str = "resnet18"  # resnet18, resnet101 or slim
@@ -77,13 +78,21 @@ class Config:
     eval_every: int = 500  # steps between two evaluations on the val split (never used to choose a model)
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            if not _is_a(field.type, getattr(self, field.name)):
+                said = " ".join(repr(getattr(self, field.name)).split())[:200]
+                raise ValueError(f"{field.name} is {said}; expected {getattr(field.type, '__name__', field.type)}")
         checks = (
             ("protocol", self.protocol in ("uda", "ssl"), "uda or ssl"),
             ("optimizer", self.optimizer in LEARNING_RATES, "one of " + ", ".join(LEARNING_RATES)),
             ("precision", self.precision in ("auto", "float32", "bfloat16"), "auto, float32 or bfloat16"),
             ("size", len(self.size) == 2 and min(self.size) >= 32, "height and width, at least 32 each"),
+            ("seed", self.seed >= 0, "a whole number from 0 up"),
             ("steps", self.steps >= 1, "1 or more"),
             ("batch_size", self.batch_size >= 2, "2 or more (batch norm)"),
+            ("momentum", 0 <= self.momentum < 1, "a number from 0 to below 1"),
+            ("weight_decay", self.weight_decay >= 0, "0 or more"),
+            ("power", self.power >= 0, "0 or more"),
             ("discriminator", self.discriminator in ("fcd", "dsc", "none"), "fcd or dsc (or none in self-training)"),
             ("discriminator_width", self.discriminator_width >= 1, "1 or more"),
             ("discriminator_optimizer", self.discriminator_optimizer in DISCRIMINATOR_RATES, "sgd, adam or rmsprop"),
@@ -94,6 +103,7 @@ class Config:
             ("cap", 0 <= self.cap <= 1, "a confidence from 0 to 1"),
             ("temperature", 0 < self.temperature < float("inf"), "a positive number"),
             ("rounds", self.rounds >= 1, "1 or more"),
+            ("rounds", self.rounds <= 1000, "1000 or fewer"),
             ("strength", len(self.strength) == 2 and min(self.strength) >= 0, "0 or more, or two such as 1,1.5"),
             ("mix", 0 < self.mix < float("inf"), "a positive number, such as 3"),
             ("centroids", 0 <= self.centroids <= 1, "a share from 0 to 1"),
@@ -109,6 +119,7 @@ class Config:
             ("growth", 0 < self.growth < float("inf"), "a positive number"),
             ("consistency", self.consistency in ("noise", "cutmix", "none"), "noise, cutmix or none"),
             ("lr", self.lr is None or self.lr > 0, "a positive number"),
+            ("workers", self.workers >= 0, "0 or more"),
             ("log_every", self.log_every >= 1, "1 or more"),
             ("eval_every", self.eval_every >= 1, "1 or more"),
             ("init", self.init is None or self.weights is None, "None where weights are given: choose one of both"),
@@ -136,13 +147,25 @@ class Config:
     def labeled_fraction(self) -> float:
         try:
             return float(Fraction(str(self.labeled)))
-        except (ValueError, ZeroDivisionError):
+        except (ValueError, ArithmeticError):
             raise ValueError(f"labeled is {self.labeled!r}; expected a share such as 1/8 or 0.125") from None
 
     @property
     def evaluated(self) -> str:
         """The data set that evaluation is on: the target, where there is one."""
         return self.target or self.source
+
+
+def _is_a(kind: Any, value: Any) -> bool:
+    """Whether a value is of a field's type; a whole number is a number too, and no number is NaN or infinite."""
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and len(value) == 2 and all(_is_a(get_args(kind)[0], item) for item in value)
+    kinds = get_args(kind) or (kind,)
+    if isinstance(value, bool):
+        return bool in kinds
+    if isinstance(value, int):
+        return not {int, float}.isdisjoint(kinds) and abs(value) < 2**63
+    return isinstance(value, kinds) and (not isinstance(value, float) or isfinite(value))
 
 
 LEARNING_RATES = {"sgd": 8e-2, "adam": 1e-2, "rmsprop": 1e-2}  # from scratch; the best tried on the tune split
@@ -191,5 +214,6 @@ def make_config(method: str, preset: str = "cpu", **overrides: Any) -> Config:
     for pair in ("size", "scale", "ratio", "strength", "alpha"):
         if pair in values:
             value = values[pair]
-            values[pair] = (value, value) if isinstance(value, int | float) else tuple(value)
+            values[pair] = (value, value) if isinstance(value, int | float) else value
+            values[pair] = tuple(values[pair]) if isinstance(values[pair], list) else values[pair]
     return Config(method=method, preset=preset, **values)

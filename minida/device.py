@@ -23,7 +23,7 @@ def resolve_device(name: str) -> torch.device:
         name = f"cuda:{number}"
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.empty(0, device=device).cpu()  # "meta" has nothing to give
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device {name!r} cannot be used; expected cpu, cuda or auto") from error
     return device

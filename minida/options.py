@@ -106,7 +106,7 @@ def add_options(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
 
 class _Strict(argparse.ArgumentParser):
     def error(self, message: str) -> None:
-        raise ValueError(message)
+        raise ValueError(" ".join(message.splitlines()))
 
 
 def parse_training(words: Sequence[str]) -> tuple[str, str, dict[str, Any]]:

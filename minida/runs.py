@@ -7,6 +7,7 @@ import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,8 @@ class RunFolder:
         for line in self.history.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 record = json.loads(line)
-                if not all(value is None or type(value) in (int, float) for value in record.values()):
+                numbers = [value for value in record.values() if value is not None]
+                if not all(type(number) in (int, float) and isfinite(number) for number in numbers):
                     break
                 if (records[-1]["step"] if records else 0) < record["step"] <= last_step:
                     records.append(record)

@@ -129,7 +129,8 @@ def read_metadata(path: str | Path) -> Metadata:
             values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
             _check(metadata := Metadata(**values))
     except (OSError, SafetensorError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{file}: damaged model file ({error}); train again or copy it again") from None
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{file}: damaged model file ({reason}); train again or copy it again") from None
     if not ours:
         raise ValueError(f"{file}: not a minida model; expected a file that minida train wrote")
     return metadata

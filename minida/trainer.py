@@ -211,7 +211,7 @@ class Trainer:
         if self.step % self.config.eval_every == 0 or self.step % self.round_steps == 0:
             self.report = self._evaluate()
             record["miou"], record["pixel_accuracy"] = self.report.miou, self.report.pixel_accuracy
-        scores = [old["miou"] for old in (*self.history, record) if "miou" in old]
+        scores = [old["miou"] for old in (*self.history, record) if old.get("miou") is not None]
         if scores:
             shown["mIoU"] = f"{100 * scores[-1]:.1f}"
         bar.set_postfix(shown)

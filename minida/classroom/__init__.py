@@ -16,7 +16,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from minida.classroom import pages
-from minida.classroom.format import leaks, read, released, write
+from minida.classroom.format import about, leaks, problems, read, released, write
 from minida.classroom.grading import Mark, grade, undefined
 from minida.classroom.limited import isolation
 from minida.classroom.student import Limits
@@ -26,7 +26,7 @@ __all__ = ["Limits", "Mark", "check", "feedback", "grade", "grade_all", "isolati
 SOURCE = Path(__file__).resolve().parents[2] / "notebooks" / "assignments" / "source"
 LARGEST = 20 * 2**20  # bytes of a submission
 MARKS, TABLE = "marks.json", "grades.csv"
-NUMBER = re.compile(r"\d+(\.\d*)?")
+NUMBER = re.compile(r"\d{1,6}(\.\d{0,6})?")
 FORMULA = ("=", "+", "-", "@")  # what a spreadsheet takes for the beginning of one
 
 
@@ -40,7 +40,7 @@ def open_source(name: str, source: str | Path = SOURCE) -> Any:
     if name not in names(source):
         raise ValueError(f"{name}: no such assignment in {source}; choose among {', '.join(names(source)) or 'none'}")
     notebook = read(Path(source) / name / f"{name}.ipynb")
-    if wrong := undefined(notebook):
+    if wrong := [*problems(notebook), *undefined(notebook)]:
         raise ValueError(f"{name}: {'; '.join(wrong)}")
     return notebook
 
@@ -68,6 +68,10 @@ def release(name: str, out: str | Path, source: str | Path = SOURCE) -> Path:
 def check(path: str | Path, limits: Limits | None = None) -> list[Mark]:
     """What a student sees before handing in: the visible tests of their own notebook. Raises: ValueError."""
     notebook = read(path)
+    for number, cell in enumerate(notebook.cells, 1):
+        told = about(cell)
+        if told.get("grade") and not (told.get("grade_id") and type(told.get("points")) is int):
+            raise ValueError(f"{path}: cell {number} has lost its name or its points; begin again with the assignment")
     return grade(notebook, notebook, limits)
 
 
@@ -133,8 +137,11 @@ def _by_hand(path: Path, name: str) -> Mapping[tuple[str, str], str]:
     """(student, column) -> points, as a person may have written them. Raises: ValueError naming what is no number."""
     if not path.exists():
         return {}
-    rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
-    if rows and "assignment" not in rows[0]:
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: no table of marks ({error}); save it as CSV, in UTF-8") from None
+    if rows and not {"student", "assignment"} <= rows[0].keys():
         raise ValueError(f"{path}: no table of marks; save it with commas between its columns, and their names kept")
     if rows and rows[0]["assignment"] != name:
         raise ValueError(f"{path}: holds the marks of {rows[0]['assignment']!r}; choose another --out for {name}")
@@ -143,8 +150,9 @@ def _by_hand(path: Path, name: str) -> Mapping[tuple[str, str], str]:
         for key in row.keys() - {"student", "assignment", "total", "of", None}:
             if text := (row[key] or "").strip():
                 if not NUMBER.fullmatch(text):
-                    raise ValueError(f"{path}: {row['student']}, {key}: {text!r} is no number of points, such as 3.5")
-                points[_bare(row["student"]), key] = text
+                    place = " ".join(f"{row['student']}, {key}".split())
+                    raise ValueError(f"{path}: {place}: {text!r} is no number of points, such as 3.5")
+                points[_bare(row["student"] or ""), key] = text
     return points
 
 
@@ -176,19 +184,34 @@ def _bare(name: str) -> str:
     return name[1:] if name.startswith("'") and name[1:].startswith(FORMULA) else name
 
 
-def feedback(out: str | Path) -> Iterator[Path]:
-    """Write OUT/feedback/STUDENT.html for everyone in OUT/marks.json. Raises: ValueError where there are no marks."""
-    file = Path(out) / MARKS
+def _read_marks(file: Path) -> tuple[str, dict[str, list[Mark]]]:
+    """The assignment, and all students' marks. Raises: ValueError for what `grade_all` did not write."""
     try:
         told = json.loads(file.read_text(encoding="utf-8"))
+        json.dumps(told, ensure_ascii=False).encode()  # half a surrogate could not be written
         marks = {student: [Mark(**mark) for mark in theirs] for student, theirs in told["marks"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{file}: no marks ({str(error)[:80]}); run minida assignment grade first") from None
-    by_hand = _by_hand(Path(out) / TABLE, told["assignment"])
+        for student in marks:
+            if any(letter in student for letter in "/\\\0"):
+                raise ValueError(f"{student!r} leads to another folder")
+        for mark in (mark for theirs in marks.values() for mark in theirs):
+            texts = isinstance(mark.grade_id, str) and isinstance(mark.message, str)
+            points = [number for number in (mark.points, mark.most) if number is not None]
+            if not (texts and mark.most is not None and all(type(n) is int and 0 <= n < 10**6 for n in points)):
+                raise ValueError(f"{mark} is no mark")
+        return str(told["assignment"]), marks
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{file}: no marks ({reason}); run minida assignment grade first") from None
+
+
+def feedback(out: str | Path) -> Iterator[Path]:
+    """Write OUT/feedback/STUDENT.html for everyone in OUT/marks.json. Raises: ValueError where there are no marks."""
+    name, marks = _read_marks(Path(out) / MARKS)
+    by_hand = _by_hand(Path(out) / TABLE, name)
     folder = Path(out) / "feedback"
     folder.mkdir(exist_ok=True)
     for student, theirs in marks.items():
-        text = pages.page(told["assignment"], student, theirs, by_hand)
+        text = pages.page(name, student, theirs, by_hand)
         path = folder / f"{student}.html"
         write_atomically(path, lambda part, text=text: part.write_text(text, encoding="utf-8"))
         yield path

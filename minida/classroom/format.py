@@ -24,9 +24,9 @@ MARKS = re.compile(r"###\s*(BEGIN|END)\s")
 
 
 def about(cell: NotebookNode) -> dict:
-    """nbgrader's metadata of a cell; {} where it has none."""
+    """nbgrader's metadata of a cell; {} where it has none, or none that can be right."""
     found = cell.metadata.get("nbgrader", {})
-    return found if isinstance(found, dict) else {}
+    return found if isinstance(found, dict) and isinstance(found.get("grade_id", ""), str) else {}
 
 
 def is_test(cell: NotebookNode) -> bool:
@@ -48,11 +48,12 @@ def read(path: str | Path) -> NotebookNode:
     """Raises: ValueError that names the file, for what is no notebook of format 4."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
+        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate could not be written again
         nbformat.validate(content)
         notebook = nbformat.from_dict(content)
         if notebook.nbformat != 4:
             raise ValueError(f"format {notebook.nbformat}")
-    except (OSError, ValueError, AttributeError, RecursionError, nbformat.ValidationError) as error:
+    except Exception as error:  # of many kinds: nbformat's checks expect its own types
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{path}: no notebook of format 4 ({reason[:120]}); save it again in Jupyter") from None
     for cell in notebook.cells:
@@ -69,6 +70,8 @@ def problems(notebook: NotebookNode) -> Iterator[str]:
         told, source = about(cell), cell.source
         if told and told.get("schema_version") != 3:
             yield f"cell {number}: schema_version is {told.get('schema_version')}; expected 3"
+        if told and not told.get("grade_id"):
+            yield f"cell {number}: no grade_id"
         if told.get("grade") and not (isinstance(told.get("points"), int) and told["points"] > 0):
             yield f"cell {number}: points is {told.get('points')!r}; expected a whole number above 0"
         if cell.cell_type == "code" and is_answer(cell) and not SOLUTION.search(source):

@@ -59,7 +59,7 @@ def grade(source: NotebookNode, submission: NotebookNode, limits: Limits | None 
 
 def code_of(source: NotebookNode, submission: NotebookNode) -> Sequence[str]:
     """What runs in the student's process: the submitted code cells without tests; what was given is put back."""
-    kept = {about(cell)["grade_id"]: cell for cell in source.cells if about(cell).get("locked")}
+    kept = {about(cell).get("grade_id"): cell for cell in source.cells if about(cell).get("locked")}
     found: list[str] = []
     seen: set[str] = set()
     for cell in submission.cells:
@@ -74,8 +74,8 @@ def code_of(source: NotebookNode, submission: NotebookNode) -> Sequence[str]:
 
 def tried(test: str, student: Student) -> str:
     """Run a test cell here; "" if it passes, else a line that says why not."""
-    names = {name: partial(student.ask, name) for name in asked(test)}
     try:
+        names = {name: partial(student.ask, name) for name in asked(test)}
         exec(compile(test, "test", "exec"), {"__name__": "test", **names})
     except AssertionError as error:
         return _line(error) or "a wrong answer"
@@ -93,7 +93,11 @@ def _line(error: Exception) -> str:
 def undefined(notebook: NotebookNode) -> list[str]:
     """What a source's tests ask for and none of its solution cells defines, a line each."""
     defined = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code" and is_answer(cell))
-    top = symtable.symtable(defined, "source", "exec")
+    tests = [cell for cell in notebook.cells if is_test(cell)]
+    try:
+        top = symtable.symtable(defined, "source", "exec")
+        pairs = [(about(cell).get("grade_id"), name) for cell in tests for name in asked(cell.source)]
+    except (SyntaxError, ValueError) as error:  # the latter for a null byte
+        return [f"no Python ({_line(error)})"]
     names = {name.get_name() for name in top.get_symbols() if name.is_assigned()}
-    pairs = [(about(cell)["grade_id"], name) for cell in notebook.cells if is_test(cell) for name in asked(cell.source)]
     return [f"{test} asks for {name}, which no solution defines" for test, name in pairs if name not in names]

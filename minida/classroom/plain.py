@@ -27,7 +27,7 @@ def decode(text: str) -> Any:
     """The value in a text of `encode`, whoever wrote it. Raises: ValueError for any other text."""
     try:
         return _unpacked(json.loads(text))
-    except (TypeError, KeyError, RecursionError, ValueError) as error:
+    except (TypeError, KeyError, AttributeError, OverflowError, RecursionError, ValueError) as error:
         raise ValueError(f"no plain data: {str(error)[:200]}") from None
 
 

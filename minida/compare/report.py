@@ -75,7 +75,8 @@ def rows(runs: Sequence[Mapping], protocol: str, preset: str) -> list[Row]:
         other = found.get(rung.control, {})
         pairs = [(mine[seed], other[seed]) for seed in sorted(mine.keys() & other.keys())]
         gains = [100 * (run["miou"] - control["miou"]) for run, control in pairs if alike(run, control)]
-        share = (miou - bottom) / (top - bottom) if protocol == "uda" else miou / top
+        gap, part = (top - bottom, miou - bottom) if protocol == "uda" else (top, miou)
+        share = part / gap if gap else float("nan")  # of no gap there is no share
         classes = dict.fromkeys(key for run in mine.values() for key in run["iou"])
         said.append(
             Row(

@@ -44,6 +44,11 @@ class Store:
             if path.is_dir():
                 for result in sorted(path.glob("*/result.json")):
                     record, config = (read_json(result.with_name(f"{kind}.json")) for kind in ("result", "config"))
+                    _check(record, f"{result}: {{}} of it", {key: FIELDS[key] for key in FIELDS if key != "name"})
+                    for root in ("init", "teacher"):
+                        if not isinstance(config.get(root), str | None):
+                            named_so = f"{root} is {repr(config[root])[:200]}; expected a text, or null"
+                            raise ValueError(f"{result.with_name('config.json')}: {named_so}; delete it")
                     named[result.parent.name] = ({**DEFAULTS, **config}, record, result.parent)
             else:
                 for record in read_runs(path):
@@ -88,7 +93,7 @@ def settings_of(command: str) -> dict[str, Any]:
 def read_json(path: Path) -> dict:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: cannot be read ({str(error).splitlines()[0]}); delete it or give another") from None
     if not isinstance(found, dict):
         raise ValueError(f"{path}: expected one JSON object; delete it or give another")
@@ -96,7 +101,11 @@ def read_json(path: Path) -> dict:
 
 
 def _number(value: Any, most: float = float("inf")) -> bool:
-    return type(value) in (int, float) and 0 <= value <= most
+    return type(value) in (int, float) and 0 <= value <= most and value < 1e15
+
+
+def _share(value: Any) -> bool:
+    return value is None or _number(value, 1)
 
 
 SHARE = "a number from 0 to 1"
@@ -105,12 +114,24 @@ FIELDS = {  # of a record: what is expected, and whether a value is that
     "seed": ("a whole number from 0 up", lambda value: type(value) is int and value >= 0),
     "seconds": ("a number from 0 up", _number),
     "miou": (SHARE, lambda value: _number(value, 1)),
-    "tail_miou": (f"{SHARE}, or null", lambda value: value is None or _number(value, 1)),
-    "pixel_accuracy": (f"{SHARE}, or null", lambda value: value is None or _number(value, 1)),
-    "iou": ("numbers by class", lambda value: isinstance(value, dict)),
+    "tail_miou": (f"{SHARE}, or null", lambda value: _share(value)),
+    "pixel_accuracy": (f"{SHARE}, or null", lambda value: _share(value)),
+    "iou": (f"{SHARE}, or null, by class", lambda value: isinstance(value, dict) and all(map(_share, value.values()))),
     "device": ("a text", lambda value: isinstance(value, str)),
     "precision": ("a text", lambda value: isinstance(value, str)),
 }
+LADDER = {  # of one that `minida compare` wrote, beside these
+    "rung": FIELDS["name"],
+    "command": FIELDS["name"],
+    "total_seconds": FIELDS["seconds"],
+}
+
+
+def _check(record: dict, named: str, fields: Mapping[str, tuple]) -> None:
+    for key, (expected, fine) in fields.items():
+        if key not in record or not fine(record[key]):
+            found = f"{named.format(key)} is {repr(record.get(key))[:200]}; expected {expected}"
+            raise ValueError(f"{found}; give another file")
 
 
 def read_runs(path: str | Path) -> list[dict]:
@@ -123,9 +144,8 @@ def read_runs(path: str | Path) -> list[dict]:
         raise ValueError(f"{path}: no list 'runs'; expected what `minida compare` writes")
     for number, run in enumerate(runs):
         if not isinstance(run, dict):
-            raise ValueError(f"{path}: run {number} is {run!r}; expected an object; give another file")
-        for key, (expected, fine) in FIELDS.items():
-            if key not in run or not fine(run[key]):
-                said = f"run {number} ({run.get('name')})"
-                raise ValueError(f"{path}: {key} of {said} is {run.get(key)!r}; expected {expected}; give another file")
+            raise ValueError(f"{path}: run {number} is {repr(run)[:200]}; expected an object; give another file")
+        fields = FIELDS | {key: kind for key, kind in LADDER.items() if "ladder" in run or key in run}
+        name = " ".join(str(run.get("name")).split())[:200].replace("{", "{{").replace("}", "}}")
+        _check(run, f"{path}: {{}} of run {number} ({name})", fields)
     return runs

@@ -61,7 +61,7 @@ def open(spec: str, split: str = "train", size: tuple[int, int] = (96, 192)) -> 
     scheme, root, query = _parse(spec)
     sides = size if isinstance(size, tuple | list) else ()
     if len(sides) != 2 or not all(isinstance(side, Integral) and 1 <= side <= 9999 for side in sides):
-        raise ValueError(f"size is {size}; expected (height, width), each from 1 to 9999, such as (96, 192)")
+        raise ValueError(f"size is {size!r}; expected (height, width), each from 1 to 9999, such as (96, 192)")
     dataset = _paint(spec, root, query, split, size) if scheme == "minicity" else _pair(spec, split, size)
     dataset.spec = spec
     return dataset
@@ -79,10 +79,17 @@ def _paint(spec: str, domain: str, query: str, split: str, size: tuple[int, int]
     return MiniCity(domain, split=split, size=size, **options)
 
 
+def _splits(scheme: str, root: str) -> list[str]:
+    try:
+        return _LAYOUTS[scheme].splits(Path(os.path.expanduser(root)))
+    except OSError:  # such as a name that is too long: said when it is opened
+        return []
+
+
 def _pair(spec: str, split: str, size: tuple[int, int] = (96, 192), strict: bool = True) -> PairedFiles:
     scheme, root, query = _parse(spec)
     layout, options = _LAYOUTS[scheme], dict(part.partition("=")[::2] for part in query.split("&") if part)
-    splits = dict.fromkeys(("train", "tune", "val", "test", *layout.splits(Path(os.path.expanduser(root)))))
+    splits = dict.fromkeys(("train", "tune", "val", "test", *_splits(scheme, root)))
     for name, value in options.items():
         _expect("option", name, (*_CHOICES, *splits), spec)
         pattern, wanted = _CHOICES.get(name, _OF_SPLIT)
@@ -102,7 +109,7 @@ def inspect(spec: str) -> list[str]:
         scheme, root, _ = _parse(spec)
         if scheme == "minicity":
             return open(spec).check()
-        splits = _LAYOUTS[scheme].splits(Path(os.path.expanduser(root))) or ["train"]
+        splits = _splits(scheme, root) or ["train"]
         lines = [_pair(spec, split, strict=False).check() for split in splits]
     except ValueError as error:
         return [str(error)]

@@ -109,7 +109,8 @@ def _stored(dataset: SegmentationDataset) -> np.ndarray:
         with suppress(Exception):  # not there, or damaged: it is made again
             ends = np.array([len(dataset), len(dataset.table.names), np.inf, *dataset.size])
             found = np.load(path)
-            table = found if found.dtype == np.int64 and ((found >= 0) & (found < ends)).all() else None
+            fits = found.dtype == np.int64 and found.ndim == 2 and ((found >= 0) & (found < ends)).all()
+            table = found if fits else None
     table = distributed.broadcast(table)
     if table is None:
         share = range(distributed.rank(), len(dataset), distributed.world_size())

@@ -126,8 +126,7 @@ class PairedFiles(SegmentationDataset):
         self.name = f"{self.root.name} ({split})"
         self.pairs: list[tuple[Path, Path | None]] = []
         self.numbers: list[int] = []  # of each pair in the whole split
-        self.names: list[str] = []
-        self._problems: list[str] = []
+        self.names, self._problems = [], []
         self._skipped: dict[str, str] = {}  # name of a pair of unlike sizes -> what is wrong with it
         self._rows: dict[str, dict[int, int]] = {}  # of each prepared kind: index -> row of its arrays
         self._arrays: dict[str, cache.Arrays | None] = {}
@@ -135,6 +134,8 @@ class PairedFiles(SegmentationDataset):
             self._find(choice or Choice())
         except DataError as error:
             self._problems.append(str(error))
+        except OSError as error:  # a name that is too long, a folder that is closed
+            self._problems.append(f"{self.root}: cannot be read ({error.strerror}); check the path of {self.spec}")
         if strict and self._problems:
             more = f" (and {len(self._problems) - 1} more: minida info --data {self.spec})"
             raise DataError(self._problems[0] + more * (len(self._problems) > 1))
@@ -181,9 +182,10 @@ class PairedFiles(SegmentationDataset):
                 self._skipped[keys[number]] = line
             else:
                 chosen.append(number)
-        if choice.n is not None and len(chosen) < choice.n:
-            found = f"{len(chosen)} in split {self.split!r}, {choice.n} wanted"
-            raise DataError(f"{self.spec}: {found}; ask for fewer (for this split alone: {self.split}=N)")
+        if len(chosen) < (choice.n or bool(keys)):  # without n, all were skipped
+            found = f"{len(chosen)} in split {self.split!r}, {choice.n or 1} wanted"
+            why = f"ask for fewer (for this split alone: {self.split}=N)" if choice.n else [*self._skipped.values()][0]
+            raise DataError(f"{self.spec}: {found}; {why}")
         return sorted(chosen)
 
     def members(self, keys: list[str]) -> list[str]:
@@ -250,8 +252,8 @@ class PairedFiles(SegmentationDataset):
         """The arrays of a kind that was prepared, a row for each of `_rows`; None if the disk has no room."""
         if kind not in self._arrays:
             files = [path for index in self._rows[kind] for path in self.pairs[index][: 1 + (kind == "labels")]]
-            stats = [(path.relative_to(self.root).as_posix(), path.stat()) for path in files]
-            facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+            stats = [(path.relative_to(self.root).as_posix(), os.path.exists(path) and path.stat()) for path in files]
+            facts = [(name, stat and stat.st_size, stat and stat.st_mtime_ns) for name, stat in stats]
             key = repr((FORMAT, PIL.__version__, kind == "labels" and self.ids, facts)).encode()
             name = f"{type(self).__name__.lower()}-{Path(self.split).name}-{self.size[0]}x{self.size[1]}-{kind}"
             folder = cache.cache_root() / f"{name}-{hashlib.sha256(key).hexdigest()[:16]}"

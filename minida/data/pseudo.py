@@ -51,7 +51,7 @@ def _open(path: Path, shape: tuple[int, ...] | None = None) -> np.ndarray:
     """A memory map of stored labels (N, H, W) uint8. Raises: ValueError for a damaged file, or of another shape."""
     try:
         stored = np.load(path, mmap_mode="r")
-        if stored.dtype != np.uint8 or stored.ndim != 3 or stored.shape != (shape or stored.shape):
+        if stored.dtype != np.uint8 or stored.ndim != 3 or not stored.size or stored.shape != (shape or stored.shape):
             raise ValueError(f"{stored.dtype} of shape {stored.shape}")
         return stored
     except Exception as error:  # of many kinds

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from minida import distributed
 from minida.labeling.base import LabelingStrategy, Thresholds
+from minida.labeling.statistic import BINS
 
 
 class Window:
@@ -41,8 +43,20 @@ class Window:
         kept = None if thresholds is None else tuple(thresholds)
         return {"seen": self.seen, "older": counts[0], "counts": counts[1], "thresholds": kept}
 
+    def _check(self, seen: int, older: Tensor | None, counts: Tensor | None, thresholds: tuple | None) -> None:
+        """Raises ValueError for a state that is none of this strategy's."""
+        classes = self.strategy.num_classes
+        fine = [type(seen) is int and seen >= 0]
+        fine += [part.shape == (classes * BINS,) and part.dtype == torch.long and (part >= 0).all()
+                 for part in (older, counts) if part is not None]  # fmt: skip
+        fine += [part.shape == (classes,) and part.dtype == torch.float32 and not part.isnan().any()
+                 for part in thresholds or ()]  # fmt: skip
+        if not all(fine):
+            raise ValueError("the window's counts or thresholds are another strategy's, or no numbers")
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The first process takes all counts, the others begin with none: `fit` adds them up."""
+        self._check(**state)
         own = int(distributed.rank() == 0)
         older, counts = (None if part is None else part * own for part in (state["older"], state["counts"]))
         self.seen, self.older, self.strategy.counts = state["seen"], older, counts

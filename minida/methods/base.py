@@ -134,6 +134,8 @@ class Method(ABC):
             for parameter, kept in optimizer.state.items():
                 if any(value.ndim and value.shape != parameter.shape for value in kept.values()):
                     raise ValueError(f"the optimiser of the {name} is another's")
+                if not all(value.isfinite().all() for value in kept.values()):
+                    raise ValueError(f"the optimiser of the {name} holds what is no number")
         for name, part in self.memory.items():
             part.load_state_dict(state["memory"][name])
 

@@ -120,6 +120,12 @@ class MemoryBank:
         return {"keys": self.keys, "written": self.written}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, own in self.state_dict().items():
+            kept = state[name]
+            if (kept.shape, kept.dtype) != (own.shape, own.dtype) or not kept.isfinite().all():
+                raise ValueError(f"{name} of the memory bank are another's, or no numbers")
+        if (state["written"] < 0).any():
+            raise ValueError("fewer than no keys of the memory bank")
         self.keys.copy_(state["keys"])
         self.written.copy_(state["written"])
 

@@ -62,7 +62,10 @@ class MovingAverage:
         return {"value": self.value}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.value = state["value"]
+        value = state["value"]
+        if not (value is None or (value.is_floating_point() and value.ndim == 0 and value.isfinite())):
+            raise ValueError("the average of h is no number")
+        self.value = value if value is None else value.float()
 
 
 def exact_feedback(

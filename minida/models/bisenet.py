@@ -254,6 +254,8 @@ def load_body(network: nn.Module, weights: str) -> None:
     wrong = sorted(key for key in (expected.keys() | given.keys()) - old if expected.get(key) != given.get(key))
     if wrong:
         raise ValueError(f"weights {weights!r} do not fit this backbone: {len(wrong)} keys differ, e.g. {wrong[0]}")
+    if broken := [key for key in given if not state[key].isfinite().all()]:
+        raise ValueError(f"weights {weights!r} hold what is no number, e.g. in {broken[0]}; copy the file again")
     network.load_state_dict({key: state[key] for key in given}, strict=False)
 
 

@@ -40,4 +40,6 @@ class EMA:
         return {"updates": self.updates}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
+        if type(state["updates"]) is not int or state["updates"] < 0:
+            raise ValueError(f"{state['updates']!r} updates of the average")
         self.updates = state["updates"]

@@ -1,8 +1,10 @@
 """Stored results as text: mean and deviation over seeds, so that no table rests on one lucky run."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +17,21 @@ LABEL_MEASURES = {  # of self-training: the last round's pseudo-labels, judged w
 }  # fmt: skip
 
 
+def _of_a_file(make: Callable[..., str]) -> Callable[..., str]:
+    """Let a table's maker raise ValueError, in one line that names the file, where that holds something else."""
+
+    @wraps(make)
+    def table_of(path: str | Path, *arguments: Any, **options: Any) -> str:
+        try:
+            return make(path, *arguments, **options)
+        except Exception as error:  # of many kinds: any part may be missing, or of another type
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            raise ValueError(f"{path}: holds no results for this table ({reason}); make it again") from error
+
+    return table_of
+
+
+@_of_a_file
 def results_table(
     path: str | Path, by: Sequence[str], command: str = "", measures: Mapping[str, str] = MEASURES, **where: object
 ) -> str:
@@ -50,15 +67,19 @@ def _spread(runs, key: str) -> str:
     values = 100 * np.array([run[key] for run in runs if run.get(key) is not None], float)
     if not len(values):
         return "-"
+    if values.ndim > 1 or not (np.abs(values) < 1e6).all():
+        raise ValueError(f"a {key} is no share")
     return f"{values.mean():.1f}" + (f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else "")
 
 
+@_of_a_file
 def latency_table(path: str | Path) -> str:
     """Text: what `minida bench --json` stored, a row each, and the command that makes it again."""
     stored = json.loads(Path(path).read_text(encoding="utf-8"))
     return f"{table(stored['records'])}\nmade by: {stored['command']}"
 
 
+@_of_a_file
 def costs_table(path: str | Path) -> str:
     """Text: what assets/results/discriminators.py stored: work in both conventions, measured times, whole steps."""
     stored = json.loads(Path(path).read_text(encoding="utf-8"))

@@ -79,7 +79,7 @@ def method_ways(method: str, options: dict) -> dict[str, Callable]:
 
     def plain() -> None:
         with (
-            mock.patch.object(bisenet, "upsample", supervised.plain_upsample),
+            mock.patch.object(bisenet, "upsample", lambda x, h, w, dtype=None: supervised.plain_upsample(x, h, w)),
             mock.patch.object(minida.losses, "cross_entropy", lambda x, y: F.cross_entropy(x, y, ignore_index=255)),
         ):
             learners["plain"].step(minida.Batch(source, labels, target, pseudo))
