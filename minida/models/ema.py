@@ -40,6 +40,6 @@ class EMA:
         return {"updates": self.updates}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        if type(state["updates"]) is not int or state["updates"] < 0:
+        if type(state["updates"]) is not int or not 0 <= state["updates"] < 2**31:
             raise ValueError(f"{state['updates']!r} updates of the average")
         self.updates = state["updates"]
