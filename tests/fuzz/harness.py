@@ -34,9 +34,9 @@ SLOW = 20.0  # seconds after which a case hangs
 ROOM = 3 * 2**30  # bytes of address space that a case may take
 DOCUMENTED = (ValueError, DataError, StorageError)  # exactly these: a UnicodeDecodeError names no file
 PLAN = {  # target -> inputs of an ordinary run
-    "specs": 2500, "splits and sizes": 500, "label files": 900, "image files": 500, "trees": 400, "classes.json": 500,
+    "specs": 2500, "splits and sizes": 500, "label files": 900, "image files": 500, "trees": 350, "classes.json": 500,
     "model metadata": 900, "model files": 250, "discriminators": 200, "halved and initial": 100,
-    "backbone weights": 250, "config.json": 400, "history.jsonl": 500, "checkpoints": 500, "resumed states": 120,
+    "backbone weights": 250, "config.json": 400, "history.jsonl": 500, "checkpoints": 500, "resumed states": 80,
     "resumed runs": 16, "pseudo-labels": 500, "regions": 300, "results files": 700, "run records": 300,
     "result tables": 400, "notebooks": 300, "sources": 150, "own notebooks": 150, "marks": 300, "grades": 300,
     "plain data": 500, "configurations": 2500, "command lines": 900,
