@@ -56,6 +56,7 @@ def by_typing(page) -> None:
 def moves(page, act) -> None:
     """The widget is there; the keyboard moves a control, and pictures and words follow."""
     page.wait_for_function("query => document.querySelectorAll(query).length === 4", arg=IMAGES, timeout=60_000)
+    page.wait_for_timeout(1000)  # while JupyterLab lays out its page it may take the focus back
     before = page.evaluate("query => document.querySelector(query).src", IMAGES)
     act(page)
     script = """([query, before]) => document.querySelector(query).src !== before
