@@ -127,7 +127,7 @@ def test_a_table_of_other_records(tmp_path: Path, table) -> None:
 # The classroom
 
 
-@pytest.mark.parametrize("student", ["../../outside", "/tmp/x", "a/b", "..\\x", "a\0b", "\ud800"])
+@pytest.mark.parametrize("student", ["../../outside", "/other/x", "a/b", "..\\x", "a\0b", "\ud800"])
 def test_marks_write_no_page_elsewhere(tmp_path: Path, student: str) -> None:
     out = tmp_path / "deep" / "marks"
     out.mkdir(parents=True)

@@ -199,7 +199,7 @@ def spoil_zip(rng: Random, content: bytes) -> bytes:
             data = old.read(name)
             new.writestr(name, spoil_bytes(rng, data) if name == spoiled else data)
         if rng.random() < 0.3:
-            new.writestr(rng.choice(("../../outside/more", "/tmp/more", "a" * 300, "archive/../x")), b"x")
+            new.writestr(rng.choice(("../../outside/more", "/other/more", "a" * 300, "archive/../x")), b"x")
     return file.getvalue()
 
 
