@@ -106,6 +106,7 @@ class Config:
             ("rounds", self.rounds <= 1000, "1000 or fewer"),
             ("strength", len(self.strength) == 2 and min(self.strength) >= 0, "0 or more, or two such as 1,1.5"),
             ("mix", 0 < self.mix < float("inf"), "a positive number, such as 3"),
+            ("scale", len(self.scale) == 2 and 0 < min(self.scale) <= max(self.scale), "two positive numbers: 0.5,2"),
             ("centroids", 0 <= self.centroids <= 1, "a share from 0 to 1"),
             ("crops", self.crops in CROPS, ", ".join(CROPS)),
             ("warmup", 0 <= self.warmup < 1, "a share, from 0 to below 1"),
@@ -129,6 +130,9 @@ class Config:
         for name, fine, expected in checks:
             if not fine:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; expected {expected}")
+        for field in dataclasses.fields(self):
+            if not _is_finite(getattr(self, field.name)):
+                raise ValueError(f"{field.name} is {getattr(self, field.name)!r}; expected finite numbers")
         if self.protocol == "ssl" and self.labeled_fraction == 1:
             raise ValueError("protocol ssl leaves no unlabelled image with labeled='1'; give a share such as 1/8")
 
@@ -157,15 +161,21 @@ class Config:
 
 
 def _is_a(kind: Any, value: Any) -> bool:
-    """Whether a value is of a field's type; a whole number is a number too, and no number is NaN or infinite."""
+    """Whether a value is of a field's type; a whole number is a number too, and a pair may have any length here."""
     if get_origin(kind) is tuple:
-        return isinstance(value, tuple) and len(value) == 2 and all(_is_a(get_args(kind)[0], item) for item in value)
+        return isinstance(value, tuple) and all(_is_a(get_args(kind)[0], item) for item in value)
     kinds = get_args(kind) or (kind,)
     if isinstance(value, bool):
         return bool in kinds
     if isinstance(value, int):
         return not {int, float}.isdisjoint(kinds) and abs(value) < 2**63
-    return isinstance(value, kinds) and (not isinstance(value, float) or isfinite(value))
+    return isinstance(value, kinds)
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or isfinite(value)
 
 
 LEARNING_RATES = {"sgd": 8e-2, "adam": 1e-2, "rmsprop": 1e-2}  # from scratch; the best tried on the tune split
