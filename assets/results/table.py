@@ -178,6 +178,39 @@ def gpu() -> str:
     )
 
 
+def performance() -> str:
+    """What has a target, against the plain way or a bound."""
+    stored = read("performance")
+    lines = ["| what | plain | ours | ratio | target |", "|---" * 5 + "|"]
+    for part in stored["parts"].values():
+        for row in (row for row in part["rows"] if row["target"]):
+            if "value" in row:
+                numbers = f"| {_number(row['value'], row['unit'])} |"
+            else:
+                plain, ours = (_number(row[key], row["unit"]) for key in ("plain", "ours"))
+                numbers = f"{plain} | {ours} | {row['ratio']:.2f}×"
+            lines.append(f"| {row['what']} | {numbers} | {row['target']}{'' if row['met'] else ', missed'} |")
+    first = next(iter(stored["parts"].values()))
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"On {first['device']} (labelling, the contrastive term and the steps beside other steps on one), "
+            f"torch {first['versions']['torch']}; plain and ours in turns in one run. Plain: float32, PyTorch's "
+            "default memory order, its own upsampling and cross-entropy. "
+            f"(`{stored['command']}`, which also measures memory and the time to the first trained step.)",
+        ]
+    )
+
+
+def _number(value: float, unit: str) -> str:
+    if unit == "of the time":
+        return f"{value:.1%}"
+    if unit == "bytes":
+        return f"{value:,} bytes"
+    return f"{value:,.{1 if abs(value) >= 10 else 2}f} {unit}"
+
+
 def table() -> str:
     files = [read("adversarial"), read("supervised")]
     runs = {record["name"]: record for stored in files for record in stored["runs"]}
@@ -376,6 +409,7 @@ TABLES = {
     "ladder": ladder, "ladder-cpu": ladder_cpu, "ladder-camvid": ladder_camvid, "results": table, "labels": labels,
     "self-training": self_training, "u2pl": u2pl, "mpl": mpl, "latency": latencies,
     "latency-gpu": partial(latencies, "latency-gpu"), "gpu": gpu,
+    "performance": performance,
 }  # fmt: skip
 
 
