@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported; kernels inherit it
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as in minida/__init__.py
 
+import signal
 import statistics
 import time
 from collections import defaultdict
@@ -35,6 +36,8 @@ def pulse() -> float:
 
 
 def pytest_configure(config):
+    # a script's background job ignores Ctrl-C, and so would every process that a test starts and interrupts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # the hooks of a conftest.py see only the tests beside it; the notebooks lie elsewhere
     config.pluginmanager.register(Budgets())
 

@@ -3,6 +3,8 @@
 import itertools
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from safetensors.torch import load_file
 import minida
 from minida import distributed
 
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 WORKER = Path(__file__).with_name("two_processes.py")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(WORKER.parents[1])}
 
@@ -149,6 +152,46 @@ def test_interrupted_together_and_resumed_by_one(tmp_path: Path) -> None:
     options = {"source": "minicity:real?n=13", "batch_size": 4, "steps": 60, "precision": "float32", "progress": False}
     result = minida.train("supervised", "smoke", out=folder, resume=True, **options)
     assert [record["step"] for record in result.history] == list(range(1, 61))
+
+
+def command_for_two_machines() -> list[str]:
+    """The words of notebook 08's command."""
+    notebook = json.loads((NOTEBOOKS / "08-the-ladder.ipynb").read_text(encoding="utf-8"))
+    texts = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
+    (command,) = re.findall(r"```\n(torchrun --nnodes 2 .*?)\n```", "\n".join(texts), re.S)
+    return command.replace("\\\n", " ").split()
+
+
+def test_the_command_for_two_machines_trains_and_labels_as_one_process(tmp_path: Path) -> None:
+    """Notebook 08's own command, started twice here: two process groups that meet at HOST, and a folder both see."""
+    small = {"source": "minicity:game?n=8", "batch_size": 4, "steps": 2, "precision": "float32", "progress": False}
+    minida.train("supervised", "smoke", out=tmp_path / "dsc", **small)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words, ours = command_for_two_machines(), tmp_path / "mpt"
+    here = {
+        "4": "1", "HOST:29500": f"127.0.0.1:{port}", "gpu": "smoke", "gta5:DIR": small["source"],
+        "cityscapes:DIR": "minicity:real?n=7", "runs/dsc": str(tmp_path / "dsc"), "runs/mpt": str(ours),
+    }  # fmt: skip
+    assert here.keys() <= set(words)
+    command = [sys.executable, "-m", "torch.distributed.run", *(here.get(word, word) for word in words[1:])]
+    command += ["--batch-size", "4", "--precision", "float32"]
+    machines = [
+        subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(2)
+    ]
+    said = [machine.communicate(timeout=240)[0] for machine in machines]
+    assert (ours / "result.json").exists(), said
+    assert [machine.returncode for machine in machines] == [0, 0], said
+    assert json.loads((ours / "result.json").read_text())["processes"] == 2
+    known = {**small, "target": here["cityscapes:DIR"], "init": str(tmp_path / "dsc"), "steps": 4}
+    alone = minida.train("pseudo", "smoke", out=tmp_path / "alone", **known)
+    assert load_file(ours / "model.safetensors").keys() == alone.model.state_dict().keys()
+    names = [sorted(file.name for file in folder.glob("*.npy")) for folder in (ours, tmp_path / "alone")]
+    assert names[0] == names[1] != []
+    for name in names[0]:
+        np.testing.assert_array_equal(np.load(ours / name), np.load(tmp_path / "alone" / name))
 
 
 def test_a_batch_that_cannot_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:

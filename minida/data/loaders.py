@@ -66,6 +66,7 @@ class _Stream:
         self.draws = round(centroids * batch_size)
         self.centroids = Centroids.of(dataset, (*key, 2)) if self.draws else None
         self.epochs = (*key, 0, first) if first else (*key, 0)
+        self.last = (-1, np.empty(0, int))  # the last batch's epoch and its order
         self.share = slice(distributed.rank(), None, distributed.world_size())
 
     def samples(self, step: int) -> list[Sample]:
@@ -76,9 +77,16 @@ class _Stream:
         chosen = [Sample(draw.index, seed, (draw.y, draw.x)) for draw, seed in zip(draws, seeds, strict=False)]
         if rest := self.batch_size - self.draws:
             epoch, place = divmod(step - self.first, len(self.dataset) // rest)
-            order = np.random.default_rng((*self.epochs, epoch)).permutation(len(self.dataset))
-            chosen += map(Sample, order[place * rest :][:rest].tolist(), seeds[self.draws :])
+            chosen += map(Sample, self._order(epoch)[place * rest :][:rest].tolist(), seeds[self.draws :])
         return chosen[self.share]
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """(images,) indices; a batch mostly asks for the order that the batch before it asked for."""
+        known, order = self.last
+        if known != epoch:
+            order = np.random.default_rng((*self.epochs, epoch)).permutation(len(self.dataset))
+            self.last = (epoch, order)
+        return order
 
 
 class TrainingBatches(Dataset):

@@ -38,22 +38,41 @@ def denormalise(images: Tensor) -> Tensor:
 
 
 def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
-    """(3, H, W) uint8 -> as large, blurred over 5x5 pixels with this deviation, mirrored at the borders.
+    """(3, H, W) float -> as large, in whole values: blurred over 5x5 pixels, mirrored at the borders.
 
     Large images along their rows, then along their columns: a tenth of the time of torchvision's convolution, and one
     value in some 100,000 is rounded the other way. Small ones gain nothing.
     """
     if image.shape[1] * image.shape[2] < LARGE:
-        return F.gaussian_blur(image, [5, 5], [sigma] * 2)
+        return F.gaussian_blur(image, [5, 5], [sigma] * 2).round_()
     weights = torch.exp(-0.5 * (torch.arange(-2.0, 3.0) / sigma) ** 2)
     weights = (weights / weights.sum()).tolist()
     for dim in (2, 1):
         size, sides = image.shape[dim], [2, 2, 0, 0] if dim == 2 else [0, 0, 2, 2]
-        padded = pad(image.float()[None], sides, mode="reflect")[0]
+        padded = pad(image[None], sides, mode="reflect")[0]
         image = padded.narrow(dim, 0, size) * weights[0]
         for place in range(1, 5):
             image.add_(padded.narrow(dim, place, size), alpha=weights[place])
-    return image.round_().clamp_(0, 255).to(torch.uint8)
+    return image.round_()
+
+
+def _grey(image: Tensor) -> Tensor:
+    red, green, blue = image
+    return red.mul(0.2989).add_(green, alpha=0.587).add_(blue, alpha=0.114).floor_()  # (H, W)
+
+
+def _blend(image: Tensor, other: Tensor | float, share: float) -> Tensor:
+    return image.mul_(share).add_(other, alpha=1 - share).clamp_(0, 255).floor_()
+
+
+def colour_jitter(image: Tensor, brightness: float, contrast: float, saturation: float) -> Tensor:
+    """(3, H, W) float in whole values -> the same, changed in place by these factors; 1 changes nothing.
+
+    The values are those of torchvision's three adjustments of bytes, one after the other, in half their time.
+    """
+    image = _blend(image, 0.0, brightness)
+    image = _blend(image, _grey(image).mean(), contrast)
+    return _blend(image, _grey(image), saturation)
 
 
 def around(centre: tuple[int, int], window: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
@@ -131,15 +150,12 @@ class Augmentation:
         return F.horizontal_flip(plane) if u[2] < self.flip else plane
 
     def _recolour(self, image: Tensor, u: list[float], generator: torch.Generator) -> Tensor:
-        jitter = min(self.jitter * self.strength, 0.95)
+        image, jitter = image.float(), min(self.jitter * self.strength, 0.95)
         if jitter:
-            image = F.adjust_brightness(image, 1 + jitter * (2 * u[0] - 1))
-            image = F.adjust_contrast(image, 1 + jitter * (2 * u[1] - 1))
-            image = F.adjust_saturation(image, 1 + jitter * (2 * u[2] - 1))
+            image = colour_jitter(image, *(1 + jitter * (2 * each - 1) for each in u[:3]))
         if u[3] < self.blur:  # a deviation of 0.1 pixels blurs nothing
             image = gaussian_blur(image, 0.1 + self.strength * u[4])
         if self.noise * self.strength:
             sigma = 255 * self.noise * self.strength * u[5]
-            noise = torch.randn(image.shape, generator=generator)
-            image = noise.mul_(sigma).add_(image).round_().clamp_(0, 255).to(torch.uint8)
-        return image
+            image = torch.randn(image.shape, generator=generator).mul_(sigma).add_(image).round_()
+        return image.clamp_(0, 255).to(torch.int16).to(torch.uint8)  # at once it takes three times as long

@@ -166,6 +166,10 @@ def data() -> list[dict]:
     for preset, steps in (("notebook", 40), ("cpu", 16)):
         for name, share in pipeline.waiting(preset, steps).items():
             rows.append(value(f"waiting for data, {name}, preset {preset}", share, "of the time", 0.05))
+    (plain, _), (ours, share) = pipeline.workers().values()
+    rows.append(value("waiting for data, supervised, preset notebook, workers=1", share, "of the time", 0.05))
+    what = "step with its batch, supervised, preset notebook, workers=0 beside workers=1"
+    rows.append(row(what, plain, ours, "ms"))
     return rows
 
 

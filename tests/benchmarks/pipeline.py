@@ -52,7 +52,26 @@ def waiting(preset: str, steps: int) -> dict[str, float]:
     return {name: _waiting(*METHODS[name], preset, steps) for name in METHODS}
 
 
+def workers(steps: int = 60, turns: int = 3) -> dict[int, tuple[float, float]]:
+    """Supervised training, preset notebook, by worker processes that load: milliseconds a step, share of waiting.
+
+    Medians of turns.
+    """
+    found = {0: [], 1: []}
+    for _ in range(turns):
+        for number, times in found.items():
+            seconds, waited = _measured("supervised", {"workers": number}, "notebook", steps)
+            times.append((1e3 * seconds / (steps - steps // 4), waited / seconds))
+    return {number: tuple(np.median(times, axis=0).tolist()) for number, times in found.items()}
+
+
 def _waiting(method: str, options: dict, preset: str, steps: int) -> float:
+    seconds, waited = _measured(method, options, preset, steps)
+    return waited / seconds
+
+
+def _measured(method: str, options: dict, preset: str, steps: int) -> tuple[float, float]:
+    """Seconds of a training's steps after its first quarter, and those of them that it waited for batches."""
     options = {"source": GAME, "eval_every": 10_000, "log_every": max(1, steps // 4), **options}
     config, marks = configure(method, preset, steps=steps, **options), []
 
@@ -63,7 +82,7 @@ def _waiting(method: str, options: dict, preset: str, steps: int) -> float:
         trainer = Trainer(config, RunFolder(f"{folder}/run"), mark, progress=False)
         trainer.run()
     (began, idle), (ended, waited) = marks[-4], marks[-1]
-    return (waited - idle) / (ended - began)
+    return ended - began, waited - idle
 
 
 def statistics(images: int) -> dict[str, int]:
@@ -124,6 +143,7 @@ def main() -> None:
     }  # fmt: skip
     torch.set_num_threads(2)
     found["waiting"] = {preset: waiting(preset, steps) for preset, steps in (("notebook", 40), ("cpu", 12))}
+    found["ms_and_waiting_by_workers"] = workers()
     print(json.dumps(found, indent=1))
 
 

@@ -133,6 +133,11 @@ def test_the_global_generators_and_the_thread_count_stay_untouched() -> None:
     assert torch.equal(torch.get_rng_state(), state) and (np.random.get_state()[1] == before).all()
 
 
+def test_an_order_that_was_kept_is_that_of_its_own_epoch() -> None:
+    some, steps = batches(), [0, 1, 2, 0, 5, 4, 1]  # two batches an epoch
+    assert [some.source.samples(step) for step in steps] == [batches().source.samples(step) for step in steps]
+
+
 @pytest.mark.parametrize("size", [0, 11])
 def test_a_batch_larger_than_the_data_is_refused(size: int) -> None:
     with pytest.raises(ValueError, match=rf"numbered:10 has 10 image\(s\).*batch of {size}.*from 1 to 10"):

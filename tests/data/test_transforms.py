@@ -205,10 +205,24 @@ def test_normalise_by_hand_and_back() -> None:
     assert torch.equal(every[0, 0].flatten(), torch.arange(256, dtype=torch.uint8))  # not in place
 
 
+def random_bytes(height: int, width: int) -> torch.Tensor:
+    return torch.randint(0, 256, (3, height, width), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
 @pytest.mark.parametrize("sigma", [0.1, 0.6, 1.1])
 def test_the_blur_of_a_large_image_is_torchvisions(sigma) -> None:
-    image = torch.randint(0, 256, (3, 256, 300), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    ours, theirs = transforms.gaussian_blur(image, sigma).int(), F.gaussian_blur(image, [5, 5], [sigma] * 2).int()
+    image = random_bytes(256, 300)
+    ours, theirs = transforms.gaussian_blur(image.float(), sigma), F.gaussian_blur(image, [5, 5], [sigma] * 2)
     assert (ours - theirs).abs().max() <= 1 and (ours != theirs).float().mean() < 1e-3
     part = image[:, :64, :64]
-    assert torch.equal(transforms.gaussian_blur(part, sigma), F.gaussian_blur(part, [5, 5], [sigma] * 2))
+    assert torch.equal(
+        transforms.gaussian_blur(part.float(), sigma), F.gaussian_blur(part, [5, 5], [sigma] * 2).float()
+    )
+
+
+@pytest.mark.parametrize("factors", [(0.6, 1.4, 1.3), (1.37, 0.61, 0.7), (1.0, 1.0, 1.0), (2.5, 0.05, 4.0)])
+def test_colour_jitter_is_that_of_torchvision_to_the_byte(factors) -> None:
+    image, (brightness, contrast, saturation) = random_bytes(50, 70), factors
+    theirs = F.adjust_contrast(F.adjust_brightness(image, brightness), contrast)
+    theirs = F.adjust_saturation(theirs, saturation)
+    assert torch.equal(transforms.colour_jitter(image.float(), *factors), theirs.float())
