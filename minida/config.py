@@ -5,6 +5,7 @@ import difflib
 from dataclasses import dataclass
 from fractions import Fraction
 from math import isfinite
+from pathlib import Path
 from typing import Any, get_args, get_origin
 
 
@@ -217,6 +218,7 @@ def make_config(method: str, preset: str = "cpu", **overrides: Any) -> Config:
         if name not in known:
             raise ValueError(_suggest("option", name, known))
     given = {key: value for key, value in overrides.items() if value is not None}
+    given |= {key: str(value) for key, value in given.items() if isinstance(value, Path)}
     values = {**PRESETS[preset], **given}
     for optimizer, rate in (("optimizer", "lr"), ("discriminator_optimizer", "discriminator_lr")):
         if rate not in given and values.get(optimizer, getattr(Config, optimizer)) != getattr(Config, optimizer):

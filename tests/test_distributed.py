@@ -185,7 +185,7 @@ def test_the_command_for_two_machines_trains_and_labels_as_one_process(tmp_path:
     assert (ours / "result.json").exists(), said
     assert [machine.returncode for machine in machines] == [0, 0], said
     assert json.loads((ours / "result.json").read_text())["processes"] == 2
-    known = {**small, "target": here["cityscapes:DIR"], "init": str(tmp_path / "dsc"), "steps": 4}
+    known = {**small, "target": here["cityscapes:DIR"], "init": tmp_path / "dsc", "steps": 4}
     alone = minida.train("pseudo", "smoke", out=tmp_path / "alone", **known)
     assert load_file(ours / "model.safetensors").keys() == alone.model.state_dict().keys()
     names = [sorted(file.name for file in folder.glob("*.npy")) for folder in (ours, tmp_path / "alone")]

@@ -192,6 +192,13 @@ def test_bad_options_are_named(option, value, expected):
         make_config("self-training", "smoke", **{option: value})
 
 
+def test_a_path_may_be_given_as_one(tmp_path):
+    config = make_config("dars", "smoke", init=tmp_path / "dsc", teacher=tmp_path / "model.safetensors")
+    assert (config.init, config.teacher) == (str(tmp_path / "dsc"), str(tmp_path / "model.safetensors"))
+    with pytest.raises(ValueError, match="steps is '.*'; expected int"):
+        make_config("dars", "smoke", steps=tmp_path)
+
+
 def test_schedule_takes_parts_of_a_step():
     config = make_config("supervised", "smoke", steps=10)
     method = minida.methods.Supervised(config, minida.BiSeNet(3, "slim"))

@@ -27,7 +27,7 @@ from nbformat.sign import NotebookNotary
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, output_from_msg
 
 ROOT = Path(__file__).resolve().parents[2]
-NAME = Path("build") / "explorer" / "label-explorer.ipynb"
+BUILD = ROOT / "build" / "explorer"
 TEACHER = ROOT / "assets" / "checkpoints" / "slim-dsc.safetensors"
 WORDS = """# The label explorer
 
@@ -118,17 +118,23 @@ def serving(port: int, code: str) -> Iterator[str]:
     notebook = new_notebook(cells=[new_markdown_cell(WORDS), new_code_cell(code)])
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook.cells[1].metadata.jupyter = {"source_hidden": True}
-    (ROOT / NAME).parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(notebook, ROOT / NAME)
-    with tempfile.TemporaryDirectory(prefix="minida-") as folder, started(port, Path(folder), ROOT) as server:
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="", dir=BUILD) as own,  # a second explorer has another notebook
+        tempfile.TemporaryDirectory(prefix="minida-") as folder,
+        started(port, Path(folder), ROOT) as server,
+    ):
         print("Preparing the explorer: the network predicts the images ...", flush=True)
-        what = {"path": NAME.as_posix(), "name": NAME.name, "type": "notebook", "kernel": {"name": "python3"}}
+        file = Path(own) / "label-explorer.ipynb"
+        nbformat.write(notebook, file)
+        path = file.relative_to(ROOT).as_posix()
+        what = {"path": path, "name": file.name, "type": "notebook", "kernel": {"name": "python3"}}
         kernel = server.ask("sessions", what)["kernel"]["id"]
         notebook.cells[1].outputs = shown(server.runtime / f"kernel-{kernel}.json", code)
         notebook.cells[1].execution_count = 1
-        nbformat.write(notebook, ROOT / NAME)
+        nbformat.write(notebook, file)
         NotebookNotary().sign(notebook)  # else JupyterLab shows its output as text
-        yield f"{server.address}/doc/tree/{NAME.as_posix()}?token={server.token}"
+        yield f"{server.address}/doc/tree/{path}?token={server.token}"
 
 
 @contextlib.contextmanager

@@ -91,12 +91,15 @@ def alone(tmp_path):
 
 
 def all_end(process, address, children, by) -> None:
-    """The signal ends the module, its server and its kernel."""
+    """The signal ends the module, its server and its kernel, and its notebook is gone."""
+    notebook = ROOT / re.search(r"/doc/tree/(\S+)\?", address)[1]
+    assert notebook.is_file()
     assert any("ipykernel_launcher" in " ".join(child.cmdline()) for child in children), "no kernel found"
     process.send_signal(by)
     assert process.wait(30) == 0
     _, left = psutil.wait_procs(children, timeout=10)
     assert not left, f"still running: {left}"
+    assert not notebook.parent.exists()
     with pytest.raises(OSError):
         urllib.request.urlopen(address, timeout=5)
 
