@@ -76,6 +76,8 @@ def _unpacked(value: Any) -> Any:
         return int(inside)
     if kind == "float":
         return float.fromhex(inside)
+    if not isinstance(inside, list):
+        raise ValueError(f"a {kind} in a {type(inside).__name__}")
     if kind == "dict":
         return {_unpacked(key): _unpacked(item) for key, item in inside}
     if kind in ("list", "tuple"):

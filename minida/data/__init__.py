@@ -82,7 +82,7 @@ def _paint(spec: str, domain: str, query: str, split: str, size: tuple[int, int]
 def _splits(scheme: str, root: str) -> list[str]:
     try:
         return _LAYOUTS[scheme].splits(Path(os.path.expanduser(root)))
-    except OSError:  # such as a name that is too long: said when it is opened
+    except (OSError, ValueError):  # such as a name that is too long, or holds a NUL: said when it is opened
         return []
 
 

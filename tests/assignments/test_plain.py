@@ -75,7 +75,8 @@ ARRAY = {"dtype": "d", "shape": [2], "array": base64.b64encode(bytes(16)).decode
     "text",
     ["", "nonsense", "[1]", "3", '{"os": "system"}', '{"int": "1", "float": "2"}', '{"float": "x"}', '{"list": 3}',
      json.dumps({**ARRAY, "dtype": "O"}), json.dumps({**ARRAY, "shape": [3]}), json.dumps({**ARRAY, "array": "!"}),
-     json.dumps({**ARRAY, "shape": [-1, -1]}), '{"list": ' * 5000 + "[]" + "}" * 5000],
+     json.dumps({**ARRAY, "shape": [-1, -1]}), '{"list": ' * 5000 + "[]" + "}" * 5000,
+     '{"list": [' * 5000 + "]}" * 5000, '{"list": {"a": "b"}}', '{"tuple": "ab"}', '{"dict": {"ab": "c"}}'],
 )  # fmt: skip
 def test_what_is_no_plain_data_is_refused(text):
     with pytest.raises(ValueError, match="no plain data"):

@@ -115,7 +115,7 @@ def test_a_size_that_is_none(plain: PairedFiles, size: object) -> None:
     refused("size is .*; expected", data.open, plain.spec, size=size)
 
 
-@pytest.mark.parametrize("root", ["~nobody-of-this-name/x", "a" * 5000, "a\0b"])
+@pytest.mark.parametrize("root", ["~nobody-of-this-name/x", "a" * 5000, "a\0b", "a\ud800b"])
 def test_a_folder_that_cannot_be(root: str) -> None:
     for kind in LAYOUTS:
         refused("no such folder|cannot be read", data.open, f"{kind}:{root}")
